@@ -1,0 +1,7 @@
+module Reft.Core.Tests.Main
+
+open Expecto
+
+[<EntryPoint>]
+let main args =
+    runTestsInAssemblyWithCLIArgs [ Sequenced ] args
