@@ -1,0 +1,149 @@
+namespace Reft.Core
+
+open TorchSharp
+
+/// <summary>How attention is computed.</summary>
+[<RequireQualifiedAccess>]
+type AttentionKernel =
+    /// libtorch's fused kernel: fast, with a first derivative.
+    | Fused
+    /// The formula written out: with derivatives of every order.
+    | Plain
+
+/// <summary>
+/// What a forward pass knows besides the hidden states: which window of which rows it is looking at. The columns
+/// <c>Offset</c> … <c>Offset + Length − 1</c> of a padded batch are computed; earlier ones are in the cache.
+/// </summary>
+[<NoEquality; NoComparison>]
+type Context =
+    {
+        /// One per row, over all columns.
+        Spans: RowSpan[]
+        /// The window's first column.
+        Offset: int
+        /// The window's number of columns (seq).
+        Length: int
+        /// Each token's index in its row, without padding; 0 at padding. [batch, seq] int64
+        PositionIds: Tensor
+        /// Whether <c>PositionIds</c> is 0, 1, 2, … in every row, as under right padding.
+        PlainPositions: bool
+        /// Added to the attention scores, finite; <c>None</c> where causality alone is right. [batch, 1, seq, columns]
+        Mask: Tensor option
+        /// Rotary tables of this window, (cos, sin), filled in by the model; one per rope base. [batch or 1, 1, seq, head_dim]
+        Rotary: struct (Tensor * Tensor)[]
+        /// The columns before the window, when decoding.
+        Cache: KvCache option
+        /// How attention is computed.
+        Attention: AttentionKernel
+    }
+
+    /// <summary>The number of rows.</summary>
+    member context.Batch = context.Spans.Length
+
+/// <summary>Making contexts.</summary>
+[<RequireQualifiedAccess>]
+module Context =
+
+    /// Large enough to vanish in a softmax, finite so that a row of padding gives finite numbers, never NaN.
+    let private excluded (dtype: torch.ScalarType) =
+        if dtype = torch.float16 then -6e4f else -1e30f
+
+    /// The token index behind each column of [0, columns), or −1 at padding.
+    let private tokenColumns columns (span: RowSpan) =
+        let tokens = Array.create columns -1
+
+        for token in 0 .. span.Length - 1 do
+            let column = span.Column token
+
+            if column < columns then
+                tokens[column] <- token
+
+        tokens
+
+    let private maskTensor dtype (device: torch.Device) offset length (tokens: int[][]) =
+        let columns = offset + length
+        let rows = tokens.Length
+        let mask = Array.zeroCreate<float32> (rows * length * columns)
+        let no = excluded dtype
+
+        for row in 0 .. rows - 1 do
+            for query in 0 .. length - 1 do
+                let start = (row * length + query) * columns
+
+                for key in 0 .. columns - 1 do
+                    // A padding query sees itself, so that no row of the softmax is empty.
+                    let sees =
+                        key <= offset + query && tokens[row][key] >= 0
+                        || key = offset + query
+
+                    if not sees then
+                        mask[start + key] <- no
+
+        use _ = torch.NewDisposeScope()
+
+        torch
+            .tensor(mask)
+            .view(int64 rows, 1L, int64 length, int64 columns)
+            .``to``(dtype, device)
+            .MoveToOuterDisposeScope()
+
+    /// <summary>The context of columns <paramref name="offset"/> … of the rows <paramref name="spans"/>.</summary>
+    /// <param name="dtype">The model's dtype.</param>
+    /// <param name="device">The model's device.</param>
+    /// <param name="cache">The columns before the window; <c>None</c> when the window begins at column 0.</param>
+    /// <param name="offset">The window's first column.</param>
+    /// <param name="length">The window's number of columns.</param>
+    /// <param name="spans">One per row.</param>
+    let create
+        (dtype: torch.ScalarType)
+        (device: torch.Device)
+        (cache: KvCache option)
+        (offset: int)
+        (length: int)
+        (spans: RowSpan[])
+        : Context =
+        let columns = offset + length
+        let rightPadded = spans |> Array.forall (fun s -> s.Start = 0 && s.Gap = 0)
+
+        let uniform =
+            rightPadded
+            && (offset = 0 || spans |> Array.forall (fun s -> s.Length >= columns))
+
+        let positions (row: int[]) =
+            Array.init length (fun i -> int64 (max 0 row[offset + i]))
+
+        let tokens = lazy (spans |> Array.map (tokenColumns columns))
+
+        let positionIds =
+            use _ = torch.NewDisposeScope()
+
+            let host =
+                if uniform then
+                    torch.arange(int64 offset, int64 columns, dtype = torch.int64).unsqueeze(0L).expand (
+                        int64 spans.Length,
+                        -1L
+                    )
+                else
+                    torch.tensor(tokens.Value |> Array.collect positions).view (int64 spans.Length, int64 length)
+
+            host.``to``(device).MoveToOuterDisposeScope()
+
+        { Spans = spans
+          Offset = offset
+          Length = length
+          PositionIds = positionIds
+          PlainPositions = uniform
+          Mask =
+            // Under right padding no token sees a pad, and a single decoded token sees every column.
+            if rightPadded && offset = 0 || uniform && length = 1 then
+                None
+            else
+                Some(maskTensor dtype device offset length tokens.Value)
+          Rotary = [||]
+          Cache = cache
+          Attention = AttentionKernel.Fused }
+
+    /// <summary>The same context with attention written out, for derivatives of second and higher order.</summary>
+    let withPlainAttention (context: Context) : Context =
+        { context with
+            Attention = AttentionKernel.Plain }
