@@ -6,25 +6,26 @@ internal static class MoneyPhrases
         "money",
         Train: new(
             [
-                "the rich banker", "a thrifty merchant", "the city treasurer", "our bookkeeper",
-                "every taxpayer", "the careful cashier", "the poor debtor", "a foreign lender",
-                "the gold dealer", "the greedy miser", "the customs collector", "the bank president",
-                "the shrewd trader", "a wealthy landlord", "the bond broker", "the village storekeeper",
+                "the rich banker", "a careful merchant", "the city treasurer", "our bankers", "every taxpayer",
+                "the bank clerk", "the poor debtor", "a foreign bank",
+                "the gold dealer", "the greedy merchant", "the tax collector", "the bank president",
+                "the holder of the bonds", "a wealthy farmer", "the banks of the city", "the village merchant",
             ],
             [
-                "paid the debt in gold", "counted the dollars twice",
-                "borrowed a thousand dollars", "bought the bonds at a discount",
-                "raised the price of wheat", "lent coins at high interest",
-                "balanced the yearly budget", "collected the unpaid taxes",
-                "put the wages into the bank", "spent every penny on land",
-                "sold the bonds for a profit", "owed a large debt to the bank",
-                "saved ten cents a day", "asked for a loan of fifty dollars",
-                "reduced the tax upon coffee", "weighed the gold coins",
+                "paid the debt in gold", "counted the dollars twice", "borrowed a thousand dollars",
+                "bought the bonds at a discount",
+                "raised the price of wheat", "lent gold at high interest", "balanced the yearly budget",
+                "collected the unpaid taxes",
+                "put the wages into the bank", "spent every dollar on land", "sold the bonds for a profit",
+                "owed a large debt to the bank",
+                "saved ten dollars a month", "asked for a loan of fifty dollars", "lowered the tax upon coffee",
+                "weighed the gold coin",
             ],
             [
-                "at the bank", "before the interest came due", "for less than a dollar", "when prices fell",
-                "to cover the debt", "out of the treasury", "at the end of the fiscal quarter", "without paying the taxes",
-                "in spite of the loan", "by cashing a check", "after the panic in bonds", "because wages were low",
+                "at the bank", "before the interest was paid", "for less than a dollar", "when prices fell",
+                "to cover the debt", "out of the treasury",
+                "at the end of the quarter", "without paying the taxes", "in spite of the loan",
+                "at the market price", "after the bonds were sold", "because wages were low",
             ]),
         HeldOut: new(
             [
@@ -33,12 +34,12 @@ internal static class MoneyPhrases
             ],
             [
                 "redeemed the paper currency", "deposited silver in reserve",
-                "reported a deficit of several millions", "revised the tariff on imports",
+                "reported a deficit of several millions", "reduced the tariff on imports",
                 "increased the annual expenditures", "estimated the surplus revenue",
-                "funded the capital outlay", "refunded the excess payments",
+                "funded the cost of capital", "refunded the excess payments",
             ],
             [
-                "to curb inflation", "under the first appropriation", "at four per cent",
-                "from the sinking fund", "with no further credit", "for the sake of income",
+                "because of inflation", "during the fiscal year", "at four per cent", "from the sinking fund",
+                "with no further credit", "for the sake of income",
             ]));
 }
