@@ -2,6 +2,8 @@ namespace Reft.Core
 
 open System
 open System.Collections.Generic
+open System.Runtime.InteropServices
+open System.Threading
 open TorchSharp
 
 /// <summary>What a backward pass does with the graph that it walks.</summary>
@@ -23,6 +25,46 @@ type private Nesting =
     static member Depth
         with get () = Nesting.depth
         and set value = Nesting.depth <- value
+
+/// libtorch warns, once per process and on stderr, that a recorded pass into `.grad` makes a reference cycle. `Autograd`
+/// clears `.grad`, so that the warning would only mislead: the first such pass runs with libtorch's log level at errors.
+module private CycleWarning =
+
+    [<Literal>]
+    let private Errors = 2
+
+    let private gate = obj ()
+    let mutable private given = false
+
+    let private logLevel () =
+        let mutable library = 0n
+        let mutable address = 0n
+
+        if
+            NativeLibrary.TryLoad("libc10.so", &library)
+            && NativeLibrary.TryGetExport(library, "FLAGS_caffe2_log_level", &address)
+        then
+            Some address
+        else
+            None
+
+    let without (pass: unit -> unit) : unit =
+        if Volatile.Read &given then
+            pass ()
+        else
+            lock gate (fun () ->
+                match logLevel () with
+                | None -> pass ()
+                | Some address ->
+                    let before = Marshal.ReadInt32 address
+                    Marshal.WriteInt32(address, max before Errors)
+
+                    try
+                        pass ()
+                    finally
+                        Marshal.WriteInt32(address, before)
+
+                Volatile.Write(&given, true))
 
 /// <summary>
 /// Reverse-mode differentiation over libtorch's tape: the one file that starts backward passes. <c>dsharp.grad</c> and its
@@ -76,13 +118,13 @@ module Autograd =
                     | Some v -> ResizeArray [ v ]
                     | None -> null
 
-                torch.autograd.backward (
-                    ResizeArray [ y ],
-                    cotangents,
-                    Nullable(graph <> GraphUse.Free),
-                    (graph = GraphUse.Record),
-                    ResizeArray xs
-                )
+                let record = (graph = GraphUse.Record)
+                let keep = Nullable(graph <> GraphUse.Free)
+
+                let pass () =
+                    torch.autograd.backward (ResizeArray [ y ], cotangents, keep, record, ResizeArray xs)
+
+                if record then CycleWarning.without pass else pass ()
 
             xs |> List.map (fun x -> Option.ofObj x.grad)
         finally

@@ -79,13 +79,13 @@ module private Derivative =
         |> zerosFor input.Leaf
 
     /// v ↦ J v, by differentiating u ↦ uᵀ J, which is linear in u, once more: forward mode without forward mode.
-    let pushforward (input: Input) (y: Tensor) : Tensor -> Tensor =
+    let pushforward graph (input: Input) (y: Tensor) : Tensor -> Tensor =
         let u = torch.zeros_like (y.detach ()) |> Autograd.variable
         let uJ = pullback GraphUse.Record input y u
 
         fun v ->
             if uJ.requires_grad then
-                Autograd.tryPullback (repeated input) uJ v [ u ] |> List.head |> zerosFor u
+                Autograd.tryPullback graph uJ v [ u ] |> List.head |> zerosFor u
             else
                 torch.zeros_like (y.detach ())
 
@@ -96,7 +96,7 @@ module private Derivative =
         elif y.dim () = 0L then
             gradient GraphUse.Record input y
         else
-            pushforward input y (torch.ones_like (input.Leaf.detach ()))
+            pushforward GraphUse.Record input y (torch.ones_like (input.Leaf.detach ()))
 
     let checkScalarInput (name: string) (x: Tensor) =
         if x.dim () <> 0L then
@@ -249,7 +249,7 @@ module DsharpDifferentiate =
         /// <summary>The value and J v, of the value's shape: how f changes along v.</summary>
         static member fjacobianv (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
             checkLike "jacobianv" "x" x v
-            evaluate "jacobianv" f x (fun input y -> [ pushforward input y v ]) |> pair
+            evaluate "jacobianv" f x (fun input y -> [ pushforward (last input) input y v ]) |> pair
 
         /// <summary>J v, of the value's shape: how f changes along v.</summary>
         static member jacobianv (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor =
@@ -275,7 +275,7 @@ module DsharpDifferentiate =
                 if y.shape[0] <= x.shape[0] then
                     [ unitVectors y |> Array.map (pullback (repeated input) input y) |> torch.stack ]
                 else
-                    [ torch.stack (unitVectors x |> Array.map (pushforward input y), 1L) ])
+                    [ torch.stack (unitVectors x |> Array.map (pushforward (repeated input) input y), 1L) ])
             |> pair
 
         /// <summary>The Jacobian ∂f_i/∂x_j of a vector function of a vector. [outputs, inputs]</summary>

@@ -115,5 +115,5 @@ module DsharpProducts =
 
         /// <summary>The sum of products that an equation names, of piped operands.</summary>
         /// <exception cref="T:System.Runtime.InteropServices.ExternalException">The equation does not fit the operands.</exception>
-        static member einsum(equation: string) : seq<Tensor> -> Tensor =
+        static member einsum(equation: string) : #seq<Tensor> -> Tensor =
             fun operands -> dsharp.einsum (equation, operands)

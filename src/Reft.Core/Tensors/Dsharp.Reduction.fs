@@ -10,6 +10,11 @@ open TorchSharp
 module DsharpReduction =
 
     let private along (dim: int) = [| int64 dim |]
+
+    // TorchSharp 0.107's var(unbiased) without a dimension ignores its argument.
+    let private varianceOverAll (unbiased: bool) (x: Tensor) : Tensor =
+        Scope.run (fun () -> (x.flatten ()).var (0L, unbiased))
+
     let private keeping (keepDim: bool option) = defaultArg keepDim false
 
     type dsharp with
@@ -37,7 +42,7 @@ module DsharpReduction =
             fun x -> dsharp.mean (x, dim, ?keepDim = keepDim)
 
         /// <summary>The variance, over n − 1 unless <c>unbiased = false</c>.</summary>
-        static member variance(x: Tensor, ?unbiased: bool) : Tensor = x.var (defaultArg unbiased true)
+        static member variance(x: Tensor, ?unbiased: bool) : Tensor = varianceOverAll (defaultArg unbiased true) x
 
         /// <summary>The variance, over n − 1 unless <c>unbiased = false</c>.</summary>
         static member variance(x: Tensor, dim: int, ?keepDim: bool, ?unbiased: bool) : Tensor =

@@ -11,6 +11,11 @@ module internal Argument =
         use scalar = number.ToScalar()
         call scalar
 
+    /// A whole number as libtorch's scalar, freed after the call.
+    let withWhole (call: Scalar -> Tensor) (number: int) : Tensor =
+        use scalar = (int64 number).ToScalar()
+        call scalar
+
     let sizes (shape: seq<int>) : int64[] = shape |> Seq.map int64 |> Seq.toArray
 
     let shapeText (shape: int64[]) = String.Join("; ", shape) |> sprintf "[%s]"
