@@ -59,21 +59,34 @@ module Trainer =
     /// <summary>The loss of batches and its gradient with respect to the flat vector, each scored token weighing the same.</summary>
     let private lossAndGradient (loss: Loss) (layout: Parameters) (batches: Batch[]) (theta: Tensor) =
         let total = batches |> Array.sumBy (fun batch -> batch.Scored.Length)
-        let leaf = theta.detach().requires_grad_ true
-        let mutable sum = 0.0
+        let leaf = Autograd.variable theta
 
-        for batch in batches do
-            use _ = torch.NewDisposeScope()
-            let share = float batch.Scored.Length / float total
-            let value = loss batch (layout.OfVector leaf)
-            sum <- sum + share * float (value.item<float32> ())
-            (if batches.Length = 1 then value else value * float32 share).backward ()
+        batches
+        |> Array.fold
+            (fun struct (sum, gradient: Tensor option) batch ->
+                let share = float batch.Scored.Length / float total
+                let mutable value = 0.0
 
-        match leaf.grad with
-        | null ->
-            invalidOp
-                "the loss does not depend on the parameters: check that the spec's positions reach tokens that the scored ones can see"
-        | gradient -> struct (sum, gradient)
+                let part =
+                    Scope.run (fun () ->
+                        let mean = loss batch (layout.OfVector leaf)
+                        value <- float (mean.item<float32> ())
+
+                        match Autograd.tryGradients GraphUse.Free mean [ leaf ] with
+                        | [ Some part ] when batches.Length = 1 -> part
+                        | [ Some part ] -> part * float32 share
+                        | _ ->
+                            invalidOp
+                                "the loss does not depend on the parameters: check that the spec's positions reach tokens that the scored ones can see")
+
+                struct (sum + share * value,
+                        Some(
+                            match gradient with
+                            | Some sum -> sum.add_ part
+                            | None -> part
+                        )))
+            struct (0.0, None)
+        |> fun struct (value, gradient) -> struct (value, Option.get gradient)
 
     /// <summary>One optimizer step. The old state stays valid and is still the caller's.</summary>
     /// <exception cref="T:Reft.Core.TrainingDivergedException">The loss or the gradient is not finite.</exception>
