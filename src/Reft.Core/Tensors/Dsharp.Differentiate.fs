@@ -42,7 +42,7 @@ module private Derivative =
     let private connect (input: Input) (constant: Tensor) =
         let flat = input.Value.reshape -1L
         let first = flat[0].expand constant.shape
-        let never = torch.zeros (constant.shape, dtype = torch.bool, device = constant.device)
+        let never = torch.zeros (constant.shape, dtype = torch.ScalarType.Bool, device = constant.device)
         torch.where (never, first.``to`` constant.dtype, constant)
 
     /// The result, fit to leave: differentiable if there is a derivative around this one, plain numbers otherwise.

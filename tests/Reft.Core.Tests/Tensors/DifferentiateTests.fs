@@ -8,11 +8,11 @@ open Reft.Core.Tests.Tensors.Close
 
 let private case name body = testCase name (fun () -> scoped body)
 
-let private scalar (x: float) = dsharp.tensor (x, torch.float64)
-let private vector (xs: float list) = dsharp.tensor (xs, torch.float64)
+let private scalar (x: float) = dsharp.tensor (x, dsharp.float64)
+let private vector (xs: float list) = dsharp.tensor (xs, dsharp.float64)
 
 let private draw (seed: int) (shape: int list) =
-    dsharp.randn (shape, Rng.ofSeed (int64 seed), dtype = torch.float64)
+    dsharp.randn (shape, Rng.ofSeed (int64 seed), dtype = dsharp.float64)
 
 /// Rosenbrock's function of a vector.
 let private rosenbrock (x: Tensor) =
