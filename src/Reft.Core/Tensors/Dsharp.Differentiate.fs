@@ -142,7 +142,7 @@ module private Derivative =
         Scope.runList (fun () ->
             let input = input x
 
-            Autograd.nest (fun () ->
+            Autograd.recording (fun () ->
                 let y = f input.Value
                 checkDepends name y
                 y :: body input y |> List.map (leave input)))

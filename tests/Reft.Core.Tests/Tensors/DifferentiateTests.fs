@@ -190,7 +190,10 @@ let private nested =
               expectClose 1e-10 (18.0 * w * dsharp.pow (x0, 4.0)) (dsharp.grad penalty w) "gradient penalty"
               let value, gradients = Autograd.valueAndGradients (List.head >> penalty) [ w ]
               expectClose 1e-12 (penalty w) value "its value"
-              expectClose 1e-10 (18.0 * w * dsharp.pow (x0, 4.0)) gradients.Head "by several tensors at once")
+              expectClose 1e-10 (18.0 * w * dsharp.pow (x0, 4.0)) gradients.Head "by several tensors at once"
+              let leaf = Autograd.variable w
+              let y = Autograd.recording (fun () -> penalty leaf)
+              expectClose 1e-10 gradients.Head (Autograd.gradients y [ leaf ]).Head "by hand, from a recording")
           case "products inside products" (fun () ->
               let x, v = draw 3 [ 4 ], draw 4 [ 4 ]
               let h = dsharp.hessian wavy x
