@@ -94,23 +94,50 @@ module Positions =
         positions
 
     /// <summary>
-    /// Reads pyreft's notation: <c>f7+l7</c>, <c>f3</c>, <c>l1</c>, <c>f7+l7</c> in either order, and <c>all</c>.
+    /// Reads what <c>ToString</c> prints: pyreft's <c>f7+l7</c>, <c>f3</c>, <c>l1</c>, and <c>all</c>, <c>every2</c>,
+    /// <c>span3:5</c> (five tokens from token 3), <c>at0,4,9</c>, joined by <c>+</c> in any order.
     /// </summary>
     /// <exception cref="T:System.ArgumentException">The text is none of these.</exception>
     let parse (text: string) : Positions =
+        let refuse () =
+            invalidArg
+                (nameof text)
+                $"'{text}' is no position: expected fN (the first N tokens of the prompt), lN (the last N), spanS:N, everyN, atI,J,… or all, joined by +"
+
+        let number (digits: string) =
+            match
+                System.Int32.TryParse(
+                    digits,
+                    System.Globalization.NumberStyles.None,
+                    System.Globalization.CultureInfo.InvariantCulture
+                )
+            with
+            | true, n -> n
+            | _ -> refuse ()
+
         let part (word: string) =
-            match word, System.Int32.TryParse(word.Substring(min 1 word.Length)) with
-            | "all", _ -> Positions.All
-            | _, (true, n) when n > 0 && word[0] = 'f' -> Positions.First n
-            | _, (true, n) when n > 0 && word[0] = 'l' -> Positions.Last n
-            | _ ->
-                invalidArg
-                    (nameof text)
-                    $"'{text}' is no position: expected fN (the first N tokens of the prompt), lN (the last N), fN+lM or all"
+            let after (start: string) =
+                if word.StartsWith(start, System.StringComparison.Ordinal) then
+                    Some(word.Substring start.Length)
+                else
+                    None
+
+            match word, after "every", after "span", after "at", after "f", after "l" with
+            | "all", _, _, _, _, _ -> Positions.All
+            | _, Some step, _, _, _, _ -> Positions.Every(number step)
+            | _, _, Some span, _, _, _ ->
+                match span.Split ':' with
+                | [| start; count |] -> Positions.Span(number start, number count)
+                | _ -> refuse ()
+            | _, _, _, Some indices, _, _ -> indices.Split ',' |> Array.map number |> Array.toList |> Positions.Explicit
+            | _, _, _, _, Some count, _ -> Positions.First(number count)
+            | _, _, _, _, _, Some count -> Positions.Last(number count)
+            | _ -> refuse ()
 
         match text.Split '+' |> Array.map (fun word -> part (word.Trim())) |> Array.toList with
         | [ single ] -> single
         | several -> Positions.Union several
+        |> validate
 
     /// <summary>
     /// The names of the parameter sets that a placement of these positions has; one empty name when all share one set.

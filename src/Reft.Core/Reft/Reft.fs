@@ -210,6 +210,10 @@ module Reft =
                         tensor.Dispose() }
         )
 
+    /// <summary>Whether a bound spec edits tokens that follow the prompt; where not, decoding need not attach it.</summary>
+    let actsAfterPrompt (bound: BoundReft) : bool =
+        bound.Placements |> List.exists (fun b -> b.Placement.When <> Phase.Prompt)
+
     /// <summary>The model with bound interventions attached, for one context.</summary>
     let attachBound (bound: BoundReft) (context: Context) (model: Transformer) : Transformer =
         attachPlacements bound.Placements context model
