@@ -36,8 +36,10 @@ let examples () =
         Shell.dotnet [ "fsi"; script ]
 
     for project in Shell.filesIn "examples" "*.csproj" SearchOption.AllDirectories do
-        // A library, such as the folder of assemblies for scripts, is not an example.
-        if File.ReadAllText(Shell.at project).Contains "<OutputType>Exe</OutputType>" then
+        let text = File.ReadAllText(Shell.at project)
+
+        // Scripts is a folder of assemblies; a program that needs arguments says so in its project.
+        if text.Contains "<OutputType>Exe</OutputType>" && not (text.Contains "<ExampleNeedsArguments>true<") then
             printfn $"{project}"
             Shell.dotnet [ "run"; "--project"; project; "-c"; "Release" ]
 
