@@ -37,7 +37,7 @@ let private text name package =
 /// Every dependency with its range, without those that only a build needs.
 let private dependencies package =
     elements "dependency" package
-    |> List.map (fun e -> string (e.Attribute(XName.Get "id")).Value, string (e.Attribute(XName.Get "version")).Value)
+    |> List.map (fun e -> (e.Attribute(XName.Get "id")).Value, (e.Attribute(XName.Get "version")).Value.Replace(" ", ""))
     |> Map.ofList
 
 let private checkMetadata package =

@@ -59,15 +59,42 @@ let private sayDownload () =
     | 0 -> printfn "Restoring packages: libtorch and TorchSharp are in the package cache, little or nothing to download."
     | n -> printfn $"Restoring packages: about {n} MB to download into {cache ()}."
 
+let private projects () = Shell.filesIn "." "*.?sproj" SearchOption.AllDirectories
+
+/// Written after a restore. A restore that has nothing to do still costs half a minute, so it is skipped while nothing
+/// that it reads is newer.
+let private stamp = Shell.at "paket-files/reft.restored"
+
+let private isRestored () =
+    let inputs =
+        [ "paket.lock"; "paket.dependencies"; "dotnet-tools.json"; "global.json"; "Reft.sln" ]
+        @ Shell.filesIn "." "Directory.Build.*" SearchOption.TopDirectoryOnly
+        @ Shell.filesIn "." "paket.references" SearchOption.AllDirectories
+        @ projects ()
+
+    let isOutputThere (project: string) =
+        let folder = Path.GetDirectoryName(Shell.at project) |> string
+        File.Exists(Path.Combine(folder, "obj", "project.assets.json"))
+
+    File.Exists stamp
+    && Directory.Exists(Path.Combine(cache (), "torchsharp"))
+    && inputs |> List.forall (fun file -> File.GetLastWriteTimeUtc(Shell.at file) < File.GetLastWriteTimeUtc stamp)
+    && projects () |> List.forall isOutputThere
+
 /// Checks the machine, then restores tools and packages. Leaves the lock and the projects untouched.
 let restore () =
     checkSdk ()
     checkDisk ()
     setFeed ()
-    sayDownload ()
-    Shell.dotnet [ "tool"; "restore" ]
-    Shell.dotnet [ "paket"; "restore" ]
-    Shell.dotnet [ "restore"; "Reft.sln"; "-v"; "q"; "-m:1" ]
+
+    if isRestored () then
+        printfn "The packages are restored and nothing they depend on has changed."
+    else
+        sayDownload ()
+        Shell.dotnet [ "tool"; "restore" ]
+        Shell.dotnet [ "paket"; "restore" ]
+        Shell.dotnet [ "restore"; "Reft.sln"; "-v"; "q"; "-m:1" ]
+        File.WriteAllText(stamp, "")
 
 /// Resolves newer versions within the ranges of paket.dependencies. Paket writes the feed's address into the lock and
 /// strips the Condition from each project's import of its targets; both are undone here.
@@ -75,8 +102,7 @@ let update () =
     setFeed ()
     let feed = Environment.GetEnvironmentVariable feedVariable |> string
     let lock = Shell.at "paket.lock"
-    let projects = Shell.filesIn "." "*.?sproj" SearchOption.AllDirectories
-    let before = projects |> List.map (fun file -> file, File.ReadAllBytes(Shell.at file))
+    let before = projects () |> List.map (fun file -> file, File.ReadAllBytes(Shell.at file))
 
     // A first resolve misses dependencies that the feed's metadata leaves out and finds them in the downloaded packages.
     let rec untilStable attempt =
