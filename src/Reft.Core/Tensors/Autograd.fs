@@ -86,7 +86,9 @@ module Autograd =
         Native.load ()
 
         if not (x.is_floating_point ()) then
-            invalidArg (nameof x) $"only floating-point tensors can be differentiated by: expected such a dtype, found {x.dtype}"
+            invalidArg
+                (nameof x)
+                $"only floating-point tensors can be differentiated by: expected such a dtype, found {x.dtype}"
 
         x.detach().requires_grad_ true
 

@@ -25,7 +25,7 @@ module private Derivative =
         let nested = Autograd.isNested () || x.requires_grad
 
         if x.requires_grad then
-            let leaf = dsharp.fullLike(x.detach (), -0.0) |> Autograd.variable
+            let leaf = dsharp.fullLike (x.detach (), -0.0) |> Autograd.variable
 
             { Value = x + leaf
               Leaf = leaf
@@ -42,7 +42,10 @@ module private Derivative =
     let private connect (input: Input) (constant: Tensor) =
         let flat = input.Value.reshape -1L
         let first = flat[0].expand constant.shape
-        let never = torch.zeros (constant.shape, dtype = torch.bool, device = constant.device)
+
+        let never =
+            torch.zeros (constant.shape, dtype = torch.bool, device = constant.device)
+
         torch.where (never, first.``to`` constant.dtype, constant)
 
     /// The result, fit to leave: differentiable if there is a derivative around this one, plain numbers otherwise.
@@ -239,7 +242,7 @@ module DsharpDifferentiate =
 
             evaluate "gradv" f x (fun input y ->
                 checkScalarOutput "gradv" y
-                [ (gradient (last input) input y * v).sum () ])
+                [ (gradient (last input) input y * v).sum() ])
             |> pair
 
         /// <summary>The directional derivative ∇f · v, a scalar.</summary>
@@ -249,7 +252,9 @@ module DsharpDifferentiate =
         /// <summary>The value and J v, of the value's shape: how f changes along v.</summary>
         static member fjacobianv (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
             checkLike "jacobianv" "x" x v
-            evaluate "jacobianv" f x (fun input y -> [ pushforward (last input) input y v ]) |> pair
+
+            evaluate "jacobianv" f x (fun input y -> [ pushforward (last input) input y v ])
+            |> pair
 
         /// <summary>J v, of the value's shape: how f changes along v.</summary>
         static member jacobianv (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor =
@@ -287,7 +292,7 @@ module DsharpDifferentiate =
 
             evaluate "gradhessianv" f x (fun input y ->
                 checkScalarOutput "gradhessianv" y
-                let along = (gradient GraphUse.Record input y * v).sum ()
+                let along = (gradient GraphUse.Record input y * v).sum()
                 [ along; gradient (last input) input along ])
             |> triple
 
@@ -329,7 +334,8 @@ module DsharpDifferentiate =
             Scope.run2 (fun () -> let fx, h = dsharp.fhessian f x in fx, h.trace ())
 
         /// <summary>The Laplacian, the trace of the Hessian, of a scalar function of a vector.</summary>
-        static member laplacian (f: Tensor -> Tensor) (x: Tensor) : Tensor = second (fun () -> dsharp.flaplacian f x)
+        static member laplacian (f: Tensor -> Tensor) (x: Tensor) : Tensor =
+            second (fun () -> dsharp.flaplacian f x)
 
         /// <summary>The value, curl and divergence of a vector field in three dimensions.</summary>
         static member fcurldivergence (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor * Tensor =
@@ -360,4 +366,5 @@ module DsharpDifferentiate =
                 fx, j.trace ())
 
         /// <summary>The divergence, the trace of the Jacobian, of a vector field.</summary>
-        static member divergence (f: Tensor -> Tensor) (x: Tensor) : Tensor = second (fun () -> dsharp.fdivergence f x)
+        static member divergence (f: Tensor -> Tensor) (x: Tensor) : Tensor =
+            second (fun () -> dsharp.fdivergence f x)

@@ -18,7 +18,8 @@ module internal Argument =
 
     let sizes (shape: seq<int>) : int64[] = shape |> Seq.map int64 |> Seq.toArray
 
-    let shapeText (shape: int64[]) = String.Join("; ", shape) |> sprintf "[%s]"
+    let shapeText (shape: int64[]) =
+        String.Join("; ", shape) |> sprintf "[%s]"
 
     /// The rows of a matrix, checked to be of one length.
     let matrix (rows: seq<'row> when 'row :> seq<'value>) : 'value[] * int64[] =
@@ -28,7 +29,9 @@ module internal Argument =
         rows
         |> Array.iteri (fun i row ->
             if row.Length <> columns then
-                invalidArg (nameof rows) $"expected rows of {columns} values, like row 0, found {row.Length} in row {i}")
+                invalidArg
+                    (nameof rows)
+                    $"expected rows of {columns} values, like row 0, found {row.Length} in row {i}")
 
         Array.concat rows, [| int64 rows.Length; int64 columns |]
 
@@ -188,7 +191,9 @@ type dsharp =
         torch.arange (start, stop, step, dtype = dtype, device = Option.toObj device)
 
     /// <summary>Evenly spaced numbers, both ends included, fp32 unless a dtype is given.</summary>
-    static member linspace(start: float, stop: float, steps: int, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
+    static member linspace
+        (start: float, stop: float, steps: int, ?dtype: torch.ScalarType, ?device: torch.Device)
+        : Tensor =
         Native.load ()
         let dtype = Nullable(defaultArg dtype torch.float32)
         torch.linspace (start, stop, int64 steps, dtype = dtype, device = Option.toObj device)

@@ -19,7 +19,10 @@ let private gradients =
         [ case "by several leaves, each of its own shape" (fun () ->
               let a = dsharp.tensor [ 1.0; 2.0 ] |> Autograd.variable
               let b = dsharp.tensor [ [ 3.0 ] ] |> Autograd.variable
-              let da, db = Autograd.gradients (dsharp.sum (a * a * b)) [ a; b ] |> fun g -> g[0], g[1]
+
+              let da, db =
+                  Autograd.gradients (dsharp.sum (a * a * b)) [ a; b ] |> fun g -> g[0], g[1]
+
               expectValues [ 6.0; 12.0 ] da "da"
               Expect.equal (List.ofArray db.shape) [ 1L; 1L ] "shape of db"
               expectValues [ 5.0 ] db "db"
@@ -40,13 +43,20 @@ let private gradients =
               let g = (Autograd.gradientsWith GraphUse.Record (dsharp.pow (a, 3.0)) [ a ]).Head
               expectValues [ 18.0 ] (Autograd.gradients g [ a ]).Head "second derivative")
           case "tryGradients tells dependence" (fun () ->
-              let a, b = dsharp.tensor 3.0 |> Autograd.variable, dsharp.tensor 3.0 |> Autograd.variable
+              let a, b =
+                  dsharp.tensor 3.0 |> Autograd.variable, dsharp.tensor 3.0 |> Autograd.variable
+
               let found = Autograd.tryGradients GraphUse.Free (a * a) [ a; b ]
               Expect.equal (found |> List.map Option.isSome) [ true; false ] "by a, not by b")
           case "bad input throws and never ends the process" (fun () ->
               let a, b = dsharp.ones 2 |> Autograd.variable, dsharp.ones 3 |> Autograd.variable
               throws [ "one element"; "[2]" ] (fun () -> Autograd.gradients (a * 2.0) [ a ]) "not a scalar"
-              throws [ "input 1"; "[3]"; "depend" ] (fun () -> Autograd.gradients (dsharp.sum a) [ a; b ]) "independent"
+
+              throws
+                  [ "input 1"; "[3]"; "depend" ]
+                  (fun () -> Autograd.gradients (dsharp.sum a) [ a; b ])
+                  "independent"
+
               throws [ "input 0"; "depend" ] (fun () -> Autograd.gradients (dsharp.tensor 1.0) [ a ]) "a constant"
               throws [ "input 0"; "detached" ] (fun () -> Autograd.gradients (dsharp.sum a) [ a.detach () ]) "detached"
               throws [ "input 0"; "leaf" ] (fun () -> Autograd.gradients (dsharp.sum a) [ a * 1.0 ]) "not a leaf"
@@ -78,7 +88,9 @@ let private residentBytes () =
 let private growth (times: int) =
     let x = dsharp.randn ([ 1000 ], Rng.ofSeed 1L)
     let v = dsharp.randn ([ 1000 ], Rng.ofSeed 2L)
-    let f (x: Tensor) = dsharp.sum (dsharp.sin x * dsharp.exp x)
+
+    let f (x: Tensor) =
+        dsharp.sum (dsharp.sin x * dsharp.exp x)
 
     let round count =
         for _ in 1..count do
@@ -136,12 +148,21 @@ let private guarded =
               test $"only {owner} matches {pattern}" {
                   let users =
                       [ for file in
-                            Directory.EnumerateFiles(sourceFolder AppContext.BaseDirectory, "*.fs", SearchOption.AllDirectories) do
+                            Directory.EnumerateFiles(
+                                sourceFolder AppContext.BaseDirectory,
+                                "*.fs",
+                                SearchOption.AllDirectories
+                            ) do
                             let code =
                                 File.ReadAllLines file
                                 |> Array.filter (fun line ->
                                     let line = line.Trim()
-                                    not (line.StartsWith "//" || line.StartsWith "override" || line.StartsWith "static member"))
+
+                                    not (
+                                        line.StartsWith "//"
+                                        || line.StartsWith "override"
+                                        || line.StartsWith "static member"
+                                    ))
                                 |> Array.map (fun line -> line.Replace("dsharp.matmul", ""))
 
                             if code |> Array.exists (fun line -> Regex.IsMatch(line, pattern)) then

@@ -18,11 +18,14 @@ let private draw (seed: int) (shape: int list) =
 let private rosenbrock (x: Tensor) =
     let n = int x.shape[0]
     let head, tail = x |> dsharp.narrow (0, 0, n - 1), x |> dsharp.narrow (0, 1, n - 1)
-    (100.0 * dsharp.square (tail - dsharp.square head) + dsharp.square (1.0 - head)) |> dsharp.sum
+
+    (100.0 * dsharp.square (tail - dsharp.square head) + dsharp.square (1.0 - head))
+    |> dsharp.sum
 
 /// A scalar function with every kind of second derivative.
 let private wavy (x: Tensor) =
-    dsharp.sum (dsharp.sin x * dsharp.exp (0.3 * x)) + dsharp.pow (dsharp.sum x, 2.0)
+    dsharp.sum (dsharp.sin x * dsharp.exp (0.3 * x))
+    + dsharp.pow (dsharp.sum x, 2.0)
 
 /// A vector function of a vector, more results than arguments or fewer, by the matrix.
 let private layer (w: Tensor) (x: Tensor) = w |> dsharp.matmul x |> dsharp.tanh
@@ -46,7 +49,9 @@ let private closedForms =
               Expect.equal all.Length 4 "value and three derivatives"
               expectClose 1e-12 (vector [ 0.343; 1.47; 4.2; 6.0 ]) (dsharp.stack all) "ffdiffn")
           case "of a tensor-valued function of a scalar" (fun () ->
-              let f (x: Tensor) = dsharp.stack [ x * x; dsharp.sin x; 2.0 * x ]
+              let f (x: Tensor) =
+                  dsharp.stack [ x * x; dsharp.sin x; 2.0 * x ]
+
               let fx, d = dsharp.fdiff f (scalar 2.0)
               expectClose 1e-12 (vector [ 4.0; sin 2.0; 4.0 ]) fx "value"
               expectClose 1e-12 (vector [ 4.0; cos 2.0; 2.0 ]) d "derivative"
@@ -179,13 +184,23 @@ let private nested =
               expectClose 1e-12 (scalar 0.0) (d (d (d (d (d quartic)))) (scalar 0.7)) "five times: zero, no error")
           case "diff within diff keeps the variables apart" (fun () ->
               // d/dx (x · d/dy (x + y)) = 1: the classic test of perturbation confusion.
-              let f x = x * dsharp.diff (fun y -> x + y) (scalar 1.0)
+              let f x =
+                  x * dsharp.diff (fun y -> x + y) (scalar 1.0)
+
               expectClose 0.0 (scalar 1.0) (dsharp.diff f (scalar 1.0)) "x · d/dy (x + y)"
-              let g x = x * dsharp.diff (fun y -> x * y) (scalar 2.0)
+
+              let g x =
+                  x * dsharp.diff (fun y -> x * y) (scalar 2.0)
+
               expectClose 0.0 (scalar 6.0) (dsharp.diff g (scalar 3.0)) "x · d/dy (x y) = x²")
           case "an outer derivative sees a captured tensor" (fun () ->
               let x0 = draw 1 [ 3 ]
-              let penalty w = dsharp.grad (fun x -> dsharp.sum (w * dsharp.pow (x, 3.0))) x0 |> dsharp.square |> dsharp.sum
+
+              let penalty w =
+                  dsharp.grad (fun x -> dsharp.sum (w * dsharp.pow (x, 3.0))) x0
+                  |> dsharp.square
+                  |> dsharp.sum
+
               let w = draw 2 [ 3 ]
               expectClose 1e-10 (18.0 * w * dsharp.pow (x0, 4.0)) (dsharp.grad penalty w) "gradient penalty"
               let value, gradients = Autograd.valueAndGradients (List.head >> penalty) [ w ]
@@ -212,7 +227,10 @@ let private nested =
                   "grad of H v")
           case "a jacobianv inside a grad" (fun () ->
               let w, x, v = draw 5 [ 3; 4 ], draw 6 [ 4 ], draw 7 [ 4 ]
-              let f x = dsharp.jacobianv (layer w) x v |> dsharp.square |> dsharp.sum
+
+              let f x =
+                  dsharp.jacobianv (layer w) x v |> dsharp.square |> dsharp.sum
+
               expectClose 1e-8 (dsharp.numgrad 1e-5 f x) (dsharp.grad f x) "grad |J v|²")
           case "derivatives work under no_grad, as in generation" (fun () ->
               use _ = torch.no_grad ()
@@ -235,9 +253,11 @@ let private nested =
 /// FsCheck draws a seed and sizes; the tensors come from them, so that a failing case is two or three numbers.
 let private law name (holds: int -> int -> int -> bool) =
     testPropertyWithConfig
-        { FsCheckConfig.defaultConfig with maxTest = 40 }
+        { FsCheckConfig.defaultConfig with
+            maxTest = 40 }
         name
-        (fun (seed: int) (NonNegativeInt n) (NonNegativeInt m) -> Scope.free (fun () -> holds seed (1 + n % 5) (1 + m % 5)))
+        (fun (seed: int) (NonNegativeInt n) (NonNegativeInt m) ->
+            Scope.free (fun () -> holds seed (1 + n % 5) (1 + m % 5)))
 
 let private close (a: Tensor) (b: Tensor) =
     a.allclose (b, rtol = 1e-8, atol = 1e-9)
@@ -255,7 +275,10 @@ let private laws =
           law "the gradient is linear in f" (fun seed n _ ->
               let x = draw seed [ n ]
               let a, b = float (seed % 7), 0.5
-              let sum x = a * wavy x + b * dsharp.sum (dsharp.tanh x)
+
+              let sum x =
+                  a * wavy x + b * dsharp.sum (dsharp.tanh x)
+
               close (dsharp.grad sum x) (a * dsharp.grad wavy x + b * dsharp.grad (dsharp.tanh >> dsharp.sum) x))
           law "products are linear in v" (fun seed n m ->
               let f = layer (draw seed [ m; n ])
@@ -272,26 +295,49 @@ let private badInput =
     testList
         "bad input"
         [ case "shapes" (fun () ->
-              throwsWith [ "grad"; "scalar-valued"; "[3]" ] (fun () -> dsharp.grad dsharp.exp (x ())) "grad of a vector"
+              throwsWith
+                  [ "grad"; "scalar-valued"; "[3]" ]
+                  (fun () -> dsharp.grad dsharp.exp (x ()))
+                  "grad of a vector"
+
               throwsWith [ "diff"; "[3]" ] (fun () -> dsharp.diff dsharp.sum (x ())) "diff by a vector"
               throwsWith [ "hessian"; "[2; 2]" ] (fun () -> dsharp.hessian dsharp.sum (draw 1 [ 2; 2 ])) "hessian"
               throwsWith [ "jacobian"; "[]" ] (fun () -> dsharp.jacobian dsharp.sum (x ())) "jacobian of a scalar"
-              throwsWith [ "v"; "[3]"; "[2]" ] (fun () -> dsharp.jacobianv dsharp.exp (x ()) (draw 2 [ 2 ])) "jacobianv"
-              throwsWith [ "v"; "[3]"; "[2]" ] (fun () -> dsharp.jacobianTv dsharp.exp (x ()) (draw 2 [ 2 ])) "jacobianTv"
+
+              throwsWith
+                  [ "v"; "[3]"; "[2]" ]
+                  (fun () -> dsharp.jacobianv dsharp.exp (x ()) (draw 2 [ 2 ]))
+                  "jacobianv"
+
+              throwsWith
+                  [ "v"; "[3]"; "[2]" ]
+                  (fun () -> dsharp.jacobianTv dsharp.exp (x ()) (draw 2 [ 2 ]))
+                  "jacobianTv"
+
               throwsWith [ "v"; "[3]"; "[2]" ] (fun () -> dsharp.hessianv wavy (x ()) (draw 2 [ 2 ])) "hessianv"
               throwsWith [ "three" ] (fun () -> dsharp.curl dsharp.exp (draw 1 [ 2 ])) "curl in two dimensions"
               throwsWith [ "at least 0" ] (fun () -> dsharp.diffn -1 dsharp.exp (scalar 0.0)) "negative order"
-              throwsWith [ "floating-point" ] (fun () -> dsharp.grad dsharp.sum (dsharp.tensor [ 1; 2 ])) "whole numbers")
+
+              throwsWith
+                  [ "floating-point" ]
+                  (fun () -> dsharp.grad dsharp.sum (dsharp.tensor [ 1; 2 ]))
+                  "whole numbers")
           case "a result that does not depend on the argument" (fun () ->
               throwsWith [ "does not depend" ] (fun () -> dsharp.grad (fun _ -> scalar 1.0) (x ())) "constant"
-              throwsWith [ "does not depend" ] (fun () -> dsharp.grad (fun x -> x.detach().sum ()) (x ())) "detached"
+              throwsWith [ "does not depend" ] (fun () -> dsharp.grad (fun x -> x.detach().sum()) (x ())) "detached"
               throwsWith [ "does not depend" ] (fun () -> dsharp.jacobian (fun _ -> x ()) (x ())) "jacobian")
           case "an exception inside f passes through and leaves nothing" (fun () ->
               let x = x ()
               let before = Tensor.TotalCount
 
               Expect.throwsT<System.InvalidOperationException>
-                  (fun () -> dsharp.grad (fun x -> dsharp.exp x |> ignore; invalidOp "stop") x |> ignore)
+                  (fun () ->
+                      dsharp.grad
+                          (fun x ->
+                              dsharp.exp x |> ignore
+                              invalidOp "stop")
+                          x
+                      |> ignore)
                   "the exception"
 
               Expect.equal Tensor.TotalCount before "no tensor left"

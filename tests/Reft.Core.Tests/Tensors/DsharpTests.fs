@@ -9,9 +9,11 @@ let private rng = Rng.ofSeed 7L
 
 let private case name body = testCase name (fun () -> scoped body)
 
-let private m () = dsharp.tensor [ [ 1.0; 2.0; 3.0 ]; [ 4.0; 5.0; 6.0 ] ]
+let private m () =
+    dsharp.tensor [ [ 1.0; 2.0; 3.0 ]; [ 4.0; 5.0; 6.0 ] ]
 
-let private shape (t: Tensor) = t.shape |> Array.map int |> Array.toList
+let private shape (t: Tensor) =
+    t.shape |> Array.map int |> Array.toList
 
 let private creation =
     testList
@@ -31,7 +33,7 @@ let private creation =
               Expect.equal (dsharp.tensor [ true; false ]).dtype torch.bool "truth values"
               Expect.equal (dsharp.tensor [ [ true ] ]).dtype torch.bool "truth values in rows"
               Expect.equal (dsharp.tensor (1.0, dtype = torch.float64)).dtype torch.float64 "given"
-              Expect.equal ((dsharp.tensor (0.1, torch.float64)).item<float> ()) 0.1 "fp64 without a detour over fp32")
+              Expect.equal ((dsharp.tensor (0.1, torch.float64)).item<float>()) 0.1 "fp64 without a detour over fp32")
           case "rows of unequal length are refused" (fun () ->
               throwsWith [ "row 1"; "found 1" ] (fun () -> dsharp.tensor [ [ 1.0; 2.0 ]; [ 3.0 ] ]) "ragged")
           case "zeros, ones, full, eye, arange, linspace, onehot" (fun () ->
@@ -206,7 +208,12 @@ let private reductions =
               Expect.equal (m () |> dsharp.sum (-1, keepDim = true) |> shape) [ 2; 1 ] "keepDim"
               expectValues [ 2.0; 5.0 ] (m () |> dsharp.mean 1) "mean"
               expectValues [ 1.0; 1.0 ] (m () |> dsharp.variance 1) "variance"
-              expectValues [ sqrt (2.0 / 3.0); sqrt (2.0 / 3.0) ] (m () |> dsharp.stddev (1, unbiased = false)) "stddev"
+
+              expectValues
+                  [ sqrt (2.0 / 3.0); sqrt (2.0 / 3.0) ]
+                  (m () |> dsharp.stddev (1, unbiased = false))
+                  "stddev"
+
               expectValues [ 3.0; 6.0 ] (m () |> dsharp.max -1) "max"
               expectValues [ 1.0; 2.0; 3.0 ] (m () |> dsharp.min 0) "min"
               expectValues [ 2.0; 2.0 ] (m () |> dsharp.argmax -1) "argmax"
@@ -226,7 +233,9 @@ let private reductions =
               Expect.equal (dsharp.logsumexp (x, 0, keepDim = true) |> shape) [ 1 ] "keepDim") ]
 
 let private products =
-    let a () = dsharp.tensor [ [ 1.0; 2.0 ]; [ 3.0; 4.0 ] ]
+    let a () =
+        dsharp.tensor [ [ 1.0; 2.0 ]; [ 3.0; 4.0 ] ]
+
     let v () = dsharp.tensor [ 1.0; -1.0 ]
 
     testList
@@ -245,11 +254,17 @@ let private products =
           case "operands that do not fit are refused before libtorch sees them" (fun () ->
               let refused what parts body = throwsWith parts body what
               let z (shape: int list) = dsharp.zeros shape
-              refused "inner" [ "k = 3"; "k = 2"; "[2; 3]"; "[2; 2]" ] (fun () -> dsharp.matmul (z [ 2; 3 ], z [ 2; 2 ]))
+
+              refused "inner" [ "k = 3"; "k = 2"; "[2; 3]"; "[2; 2]" ] (fun () ->
+                  dsharp.matmul (z [ 2; 3 ], z [ 2; 2 ]))
+
               refused "vector" [ "k = 2"; "k = 3" ] (fun () -> dsharp.matmul (z [ 2; 2 ], z [ 3 ]))
               refused "scalar" [ "at least one dimension" ] (fun () -> dsharp.matmul (z [], z [ 3 ]))
               refused "batch" [ "batch" ] (fun () -> dsharp.matmul (z [ 2; 4; 3 ], z [ 5; 3; 4 ]))
-              refused "dtype" [ "one dtype" ] (fun () -> z [ 2; 2 ] |> dsharp.matmul (dsharp.zeros ([ 2; 2 ], torch.float64)))
+
+              refused "dtype" [ "one dtype" ] (fun () ->
+                  z [ 2; 2 ] |> dsharp.matmul (dsharp.zeros ([ 2; 2 ], torch.float64)))
+
               refused "mm" [ "[n, k]" ] (fun () -> dsharp.mm (z [ 2; 3 ], z [ 2; 3 ]))
               refused "bmm" [ "[b, n, k]" ] (fun () -> dsharp.bmm (z [ 2; 3; 4 ], z [ 3; 4; 2 ]))
               refused "dot" [ "one length" ] (fun () -> dsharp.dot (z [ 2 ], z [ 3 ]))

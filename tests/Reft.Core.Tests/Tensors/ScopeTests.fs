@@ -38,7 +38,10 @@ let tests =
               scoped (fun () ->
                   let before = Tensor.TotalCount
                   let a, b = Scope.run2 (fun () -> dsharp.ones 1 + 1.0, dsharp.ones 1 * 3.0)
-                  let c, d, e = Scope.run3 (fun () -> dsharp.ones 1, dsharp.zeros 1, dsharp.ones 1 * 5.0)
+
+                  let c, d, e =
+                      Scope.run3 (fun () -> dsharp.ones 1, dsharp.zeros 1, dsharp.ones 1 * 5.0)
+
                   let rest = Scope.runList (fun () -> [ dsharp.ones 1 * 6.0; dsharp.ones 1 * 7.0 ])
                   Expect.equal (Tensor.TotalCount - before) 7L "seven tensors more"
 
