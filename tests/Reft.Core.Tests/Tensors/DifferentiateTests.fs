@@ -8,11 +8,11 @@ open Reft.Core.Tests.Tensors.Close
 
 let private case name body = testCase name (fun () -> scoped body)
 
-let private scalar (x: float) = dsharp.tensor (x, torch.float64)
-let private vector (xs: float list) = dsharp.tensor (xs, torch.float64)
+let private scalar (x: float) = dsharp.tensor (x, dsharp.float64)
+let private vector (xs: float list) = dsharp.tensor (xs, dsharp.float64)
 
 let private draw (seed: int) (shape: int list) =
-    dsharp.randn (shape, Rng.ofSeed (int64 seed), dtype = torch.float64)
+    dsharp.randn (shape, Rng.ofSeed (int64 seed), dtype = dsharp.float64)
 
 /// Rosenbrock's function of a vector.
 let private rosenbrock (x: Tensor) =
@@ -205,13 +205,19 @@ let private nested =
               expectClose 1e-10 (18.0 * w * dsharp.pow (x0, 4.0)) (dsharp.grad penalty w) "gradient penalty"
               let value, gradients = Autograd.valueAndGradients (List.head >> penalty) [ w ]
               expectClose 1e-12 (penalty w) value "its value"
-              expectClose 1e-10 (18.0 * w * dsharp.pow (x0, 4.0)) gradients.Head "by several tensors at once")
+              expectClose 1e-10 (18.0 * w * dsharp.pow (x0, 4.0)) gradients.Head "by several tensors at once"
+              let leaf = Autograd.variable w
+              let y = Autograd.recording (fun () -> penalty leaf)
+              expectClose 1e-10 gradients.Head (Autograd.gradients y [ leaf ]).Head "by hand, from a recording")
           case "products inside products" (fun () ->
               let x, v = draw 3 [ 4 ], draw 4 [ 4 ]
               let h = dsharp.hessian wavy x
               expectClose 1e-10 (h |> dsharp.matmul v) (dsharp.jacobianv (dsharp.grad wavy) x v) "J v of grad = H v"
+
               expectClose 1e-10 (h |> dsharp.matmul v) (dsharp.jacobianTv (dsharp.grad wavy) x v) "Jᵀ v of grad = H v"
+
               expectClose 1e-10 (h |> dsharp.matmul v) (dsharp.grad (fun x -> dsharp.gradv wavy x v) x) "grad of gradv"
+
               expectClose 1e-10 h (dsharp.jacobian (dsharp.grad wavy) x) "Jacobian of grad = H"
 
               expectClose

@@ -27,13 +27,14 @@ let private creation =
               Expect.equal (shape (m ())) [ 2; 3 ] "rows"
               Expect.equal (shape (dsharp.tensor [ [| 1; 2 |]; [| 3; 4 |] ])) [ 2; 2 ] "rows as arrays")
           case "dtypes: numbers are fp32, whole numbers int64, unless one is given" (fun () ->
-              Expect.equal (dsharp.tensor [ 1.0 ]).dtype torch.float32 "numbers"
-              Expect.equal (dsharp.tensor [ 1; 2 ]).dtype torch.int64 "whole numbers"
-              Expect.equal (dsharp.tensor 3L).dtype torch.int64 "a long"
-              Expect.equal (dsharp.tensor [ true; false ]).dtype torch.bool "truth values"
-              Expect.equal (dsharp.tensor [ [ true ] ]).dtype torch.bool "truth values in rows"
-              Expect.equal (dsharp.tensor (1.0, dtype = torch.float64)).dtype torch.float64 "given"
-              Expect.equal ((dsharp.tensor (0.1, torch.float64)).item<float>()) 0.1 "fp64 without a detour over fp32")
+              Expect.equal (dsharp.tensor [ 1.0 ]).dtype dsharp.float32 "numbers"
+              Expect.equal (dsharp.tensor [ 1; 2 ]).dtype dsharp.int64 "whole numbers"
+              Expect.equal (dsharp.tensor 3L).dtype dsharp.int64 "a long"
+              Expect.equal (dsharp.tensor [ true; false ]).dtype dsharp.bool "truth values"
+              Expect.equal (dsharp.tensor [ [ true ] ]).dtype dsharp.bool "truth values in rows"
+              Expect.equal (dsharp.tensor (1.0, dtype = dsharp.float64)).dtype dsharp.float64 "given"
+
+              Expect.equal ((dsharp.tensor (0.1, dsharp.float64)).item<float>()) 0.1 "fp64 without a detour over fp32")
           case "rows of unequal length are refused" (fun () ->
               throwsWith [ "row 1"; "found 1" ] (fun () -> dsharp.tensor [ [ 1.0; 2.0 ]; [ 3.0 ] ]) "ragged")
           case "zeros, ones, full, eye, arange, linspace, onehot" (fun () ->
@@ -59,15 +60,15 @@ let private creation =
               let u = rng |> dsharp.rand [ 100 ]
               Expect.isTrue (u |> dsharp.ge 0.0 |> _.all().item<bool>()) "rand is not negative"
               Expect.isTrue (u |> dsharp.lt 1.0 |> _.all().item<bool>()) "rand is less than one"
-              Expect.equal (dsharp.rand ([ 2 ], rng, dtype = torch.float64)).dtype torch.float64 "a dtype"
+              Expect.equal (dsharp.rand ([ 2 ], rng, dtype = dsharp.float64)).dtype dsharp.float64 "a dtype"
               Expect.equal (shape (dsharp.randnLike (m (), rng))) [ 2; 3 ] "randnLike"
               Expect.equal (shape (dsharp.randLike (m (), rng))) [ 2; 3 ] "randLike")
           case "…Like" (fun () ->
-              let x = dsharp.ones (2, dtype = torch.float64)
+              let x = dsharp.ones (2, dtype = dsharp.float64)
               expectValues [ 0.0; 0.0 ] (x |> dsharp.zerosLike) "zerosLike"
               expectValues [ 1.0; 1.0 ] (x |> dsharp.onesLike) "onesLike"
               expectValues [ 4.0; 4.0 ] (x |> dsharp.fullLike 4.0) "fullLike"
-              Expect.equal (dsharp.fullLike (x, 4.0)).dtype torch.float64 "the dtype too") ]
+              Expect.equal (dsharp.fullLike (x, 4.0)).dtype dsharp.float64 "the dtype too") ]
 
 let private shapes =
     testList
@@ -182,7 +183,7 @@ let private pointwise =
               expectValues [ 2.0; 4.0; 2.0 ] (dsharp.where (x () |> dsharp.gt 0.0, x (), b () |> dsharp.abs)) "where"
               expectValues [ 2.0; 4.0; 2.0 ] (dsharp.maximum (x (), b ())) "maximum"
               expectValues [ -1.0; 0.0; -2.0 ] (dsharp.minimum (x (), b ())) "minimum"
-              Expect.equal (x () |> dsharp.cast torch.float64).dtype torch.float64 "cast") ]
+              Expect.equal (x () |> dsharp.cast dsharp.float64).dtype dsharp.float64 "cast") ]
 
 let private reductions =
     testList
@@ -263,7 +264,7 @@ let private products =
               refused "batch" [ "batch" ] (fun () -> dsharp.matmul (z [ 2; 4; 3 ], z [ 5; 3; 4 ]))
 
               refused "dtype" [ "one dtype" ] (fun () ->
-                  z [ 2; 2 ] |> dsharp.matmul (dsharp.zeros ([ 2; 2 ], torch.float64)))
+                  z [ 2; 2 ] |> dsharp.matmul (dsharp.zeros ([ 2; 2 ], dsharp.float64)))
 
               refused "mm" [ "[n, k]" ] (fun () -> dsharp.mm (z [ 2; 3 ], z [ 2; 3 ]))
               refused "bmm" [ "[b, n, k]" ] (fun () -> dsharp.bmm (z [ 2; 3; 4 ], z [ 3; 4; 2 ]))
@@ -297,6 +298,7 @@ let private losses =
                   "one by one")
           case "shapes that would broadcast silently are refused" (fun () ->
               throwsWith [ "[2]"; "[2; 1]" ] (fun () -> dsharp.zeros 2 |> dsharp.mseLoss (dsharp.zeros [ 2; 1 ])) "mse"
+
               throwsWith [ "[2]"; "[1]" ] (fun () -> dsharp.zeros 2 |> dsharp.bceLoss (dsharp.zeros 1)) "bce") ]
 
 [<Tests>]
