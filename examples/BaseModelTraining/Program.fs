@@ -15,9 +15,9 @@ let private option (args: string[]) name otherwise =
 [<EntryPoint>]
 let main args =
     let data = option args "data" "."
-    let steps = option args "steps" "2000" |> int
+    let steps = option args "steps" "3200" |> int
     let output = option args "output" "base.bin"
-    let batchSize, length = 16, 256
+    let batchSize, length = 8, 256
     Native.load ()
     let train = Path.Combine(data, "train.bin") |> TokenFile.read
     let validation = Path.Combine(data, "validation.bin") |> TokenFile.read |> TokenFile.windows length 0
@@ -36,7 +36,7 @@ let main args =
         |> Seq.take steps
 
     let options =
-        { Trainer.options 3e-3 with
+        { Trainer.options 2e-3 with
             Schedule = Schedule.linear (steps / 20) steps
             AdamW =
                 { AdamW.defaults with
