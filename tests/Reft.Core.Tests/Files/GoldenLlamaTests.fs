@@ -6,7 +6,7 @@ open Reft.Core
 open Reft.Core.Tests
 open TorchSharp
 
-/// The issue asks for 1e-4; what is measured is below 1e-6, and a looser bound would hide a mistake in a formula.
+/// The issue asks for 1e-4. Measured: at most 1e-6 forward and 3e-6 for gradients; a looser bound could hide a mistake.
 let private tolerance = 1e-5
 
 /// Only tokens count: what a padding row holds is nobody's business. [batch, seq, …] → [tokens, …]
@@ -107,9 +107,8 @@ let private ropeTable (case: string) theta scaling =
 
         let struct (cos, sin) = Rotary.tables torch.float32 torch.CPU frequencies context
         let half (table: Tensor) = table.reshape(1L, 7L, -1L).narrow (2L, 0L, 32L)
-        // Angles of up to 10⁵ radians, in fp32: the last digits of the frequencies show.
-        Golden.expectClose 1e-2 (half golden[$"{case}.cos"]) (half cos) "cos"
-        Golden.expectClose 1e-2 (half golden[$"{case}.sin"]) (half sin) "sin")
+        Golden.expectClose 1e-6 (half golden[$"{case}.cos"]) (half cos) "cos"
+        Golden.expectClose 1e-6 (half golden[$"{case}.sin"]) (half sin) "sin")
 
 [<Tests>]
 let tests =
