@@ -70,6 +70,12 @@ let inTemporaryFolder (body: string -> unit) : unit =
     finally
         Directory.Delete(folder, recursive = true)
 
+/// How many tensors live, those not counted that an earlier test forgot and a finalizer would free meanwhile.
+let liveTensors () : int64 =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    Tensor.TotalCount
+
 /// Fails unless the body throws this exception, whose message holds every fragment.
 let throwsWith<'E when 'E :> exn> (fragments: string list) (body: unit -> unit) : unit =
     let caught =

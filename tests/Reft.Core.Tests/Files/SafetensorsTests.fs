@@ -275,10 +275,10 @@ let tests =
               Golden.inTemporaryFolder (fun folder ->
                   let path = rawFile folder valid (Array.zeroCreate 32)
                   openAndRead path
-                  let before = Tensor.TotalCount
+                  let before = Golden.liveTensors ()
 
                   for _ in 1..1000 do
                       openAndRead path
 
-                  Expect.equal Tensor.TotalCount before "live tensors")
+                  Expect.equal (Golden.liveTensors ()) before "live tensors")
           } ]
