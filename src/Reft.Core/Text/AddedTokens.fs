@@ -49,7 +49,7 @@ module internal AddedTokens =
     /// A token of tokenizer.json.
     let read (node: FileNode) : AddedToken =
         node |> FileNode.only ("id" :: "content" :: flags)
-        readObject (node |> FileNode.get "id" |> FileNode.id) node
+        readObject (node |> FileNode.get "id" |> TokenModel.boundedId) node
 
     /// What the regular expression \w matches in Rust: alphabetic, marks, decimal digits, connectors, joiners.
     let private isWord (rune: Rune) =

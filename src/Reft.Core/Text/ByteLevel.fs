@@ -1,6 +1,7 @@
 namespace Reft.Core
 
 open System
+open System.Buffers
 open System.Collections.Generic
 open System.Text
 
@@ -42,17 +43,28 @@ module ByteLevel =
     /// <summary>The 256 characters, in the order of the bytes they stand for.</summary>
     let alphabet: IReadOnlyList<char> = Array.AsReadOnly charOfByte
 
+    // Every word of every text passes here: one delegate, and no bytes for plain ASCII.
+    let private spellAscii =
+        SpanAction<char, string>(fun span text ->
+            let table = charOfByte
+
+            for i in 0 .. span.Length - 1 do
+                span[i] <- table[int text[i]])
+
+    let private spellBytes =
+        SpanAction<char, byte[]>(fun span bytes ->
+            let table = charOfByte
+
+            for i in 0 .. span.Length - 1 do
+                span[i] <- table[int bytes[i]])
+
     /// <summary>A text's UTF-8 bytes, each as its character. A lone surrogate counts as U+FFFD.</summary>
     let ofText (text: string) : string =
-        let bytes = Encoding.UTF8.GetBytes text
-
-        String.Create(
-            bytes.Length,
-            bytes,
-            fun span bytes ->
-                for i in 0 .. bytes.Length - 1 do
-                    span[i] <- charOfByte[int bytes[i]]
-        )
+        if Ascii.IsValid(text.AsSpan()) then
+            String.Create(text.Length, text, spellAscii)
+        else
+            let bytes = Encoding.UTF8.GetBytes text
+            String.Create(bytes.Length, bytes, spellBytes)
 
     /// <summary>
     /// The bytes that a token stands for. A token with any character outside the alphabet, as added tokens may have, stands

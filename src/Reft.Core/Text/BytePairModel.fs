@@ -11,7 +11,7 @@ module internal BytePairModel =
 
     /// The members of a BPE node.
     type private Options =
-        { Vocabulary: Dictionary<string, int>
+        { Vocabulary: Vocabulary
           Merges: (string * string)[]
           Unknown: string option
           FuseUnknown: bool
@@ -31,11 +31,11 @@ module internal BytePairModel =
             | [| left; right |] when left <> "" && right <> "" -> left, right
             | _ -> FileNode.fail node $"expected a merge 'left right', found '{text}'"
 
-    let private readMerges (vocabulary: Dictionary<string, int>) (node: FileNode) : (string * string)[] =
+    let private readMerges (vocabulary: Vocabulary) (node: FileNode) : (string * string)[] =
         let seen = HashSet<struct (string * string)>()
 
         let known node token =
-            if not (vocabulary.ContainsKey token) then
+            if not (vocabulary.Ids.ContainsKey token) then
                 FileNode.fail node $"the merge names '{token}', which is not in the vocabulary"
 
         [| for merge in FileNode.items node do
@@ -82,7 +82,7 @@ module internal BytePairModel =
             |> Option.map (fun unknown ->
                 let token = FileNode.string unknown
 
-                if not (vocabulary.ContainsKey token) then
+                if not (vocabulary.Ids.ContainsKey token) then
                     FileNode.fail unknown $"the unknown token '{token}' is not in the vocabulary"
 
                 token)
@@ -90,9 +90,9 @@ module internal BytePairModel =
           IgnoreMerges = node |> FileNode.flag "ignore_merges" false }
 
     let private library (options: Options) : BpeTokenizer =
-        let settings = BpeOptions options.Vocabulary
+        let settings = BpeOptions options.Vocabulary.Ids
 
-        settings.Merges <- options.Merges |> Array.map (fun (left, right) -> $"{left} {right}")
+        settings.Merges <- options.Merges |> Array.map (fun (left, right) -> String.Concat(left, " ", right))
         settings.UnknownToken <- Option.toObj options.Unknown
         settings.FuseUnknownTokens <- options.FuseUnknown
         BpeTokenizer.Create settings
@@ -102,7 +102,7 @@ module internal BytePairModel =
 
     /// The same merges by a queue of candidate pairs, O(n log n) for a piece of n characters.
     let private mergeLong (options: Options) : string -> int[] =
-        let id token = options.Vocabulary[token]
+        let id token = options.Vocabulary.Ids[token]
         let merges = Dictionary<struct (int * int), struct (int * int)>(options.Merges.Length)
 
         options.Merges
@@ -116,7 +116,7 @@ module internal BytePairModel =
             let mutable afterUnknown = false
 
             for rune in piece.EnumerateRunes() do
-                match options.Vocabulary.TryGetValue(rune.ToString()), unknown with
+                match options.Vocabulary.Ids.TryGetValue(rune.ToString()), unknown with
                 | (true, known), _ ->
                     ids.Add known
                     afterUnknown <- false
@@ -185,17 +185,18 @@ module internal BytePairModel =
 
     let private build (options: Options) : TokenModel =
         let bpe = library options
-        let long = mergeLong options
+        // Few texts have such pieces: its table is built for the first.
+        let long = lazy mergeLong options
 
         let merge (piece: string) =
             if piece.Length > longPiece then
-                long piece
+                long.Value piece
             else
                 bpe.EncodeToIds(piece, considerPreTokenization = false, considerNormalization = false)
                 |> Seq.toArray
 
         let tokenise (piece: string) =
-            match options.Vocabulary.TryGetValue piece with
+            match options.Vocabulary.Ids.TryGetValue piece with
             | true, id when options.IgnoreMerges -> [| id |]
             | _ -> merge piece
 

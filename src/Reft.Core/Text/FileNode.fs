@@ -4,11 +4,24 @@ open System
 open System.IO
 open System.Text.Json
 
+/// Where a value stands in a JSON file. A vocabulary has hundreds of thousands of them: spelled out only in a complaint.
+[<RequireQualifiedAccess>]
+type internal JsonPath =
+    | Root
+    | Member of JsonPath * name: string
+    | Item of JsonPath * index: int
+
+    override path.ToString() =
+        match path with
+        | Root -> "$"
+        | Member(parent, name) -> $"{parent}.{name}"
+        | Item(parent, index) -> $"{parent}[{index}]"
+
 /// A value of a JSON file that knows where it stands, so that every complaint names the file and the path.
 [<NoEquality; NoComparison>]
 type internal FileNode =
     { File: string
-      Path: string
+      Path: JsonPath
       Value: JsonElement }
 
 [<RequireQualifiedAccess>]
@@ -57,7 +70,7 @@ module internal FileNode =
 
         read
             { File = path
-              Path = "$"
+              Path = JsonPath.Root
               Value = document.RootElement }
 
     let isNull (node: FileNode) =
@@ -98,7 +111,7 @@ module internal FileNode =
             node.Value.EnumerateArray()
             |> Seq.mapi (fun i value ->
                 { node with
-                    Path = $"{node.Path}[{i}]"
+                    Path = JsonPath.Item(node.Path, i)
                     Value = value })
         | _ -> expect "an array" node
 
@@ -115,7 +128,7 @@ module internal FileNode =
 
             name,
             { node with
-                Path = $"{node.Path}.{name}"
+                Path = JsonPath.Member(node.Path, name)
                 Value = property.Value })
 
     /// A member that may be absent; null counts as absent.
@@ -126,7 +139,7 @@ module internal FileNode =
         | true, value when value.ValueKind <> JsonValueKind.Null ->
             Some
                 { node with
-                    Path = $"{node.Path}.{name}"
+                    Path = JsonPath.Member(node.Path, name)
                     Value = value }
         | _ -> None
 

@@ -50,19 +50,31 @@ type internal TokenizerParts =
 [<Sealed>]
 type TextTokenizer internal (parts: TokenizerParts) =
 
-    let ids = Dictionary<string, int>(parts.Model.Vocabulary, StringComparer.Ordinal)
-    let tokens = Dictionary<int, string>()
-    let special = HashSet<int>()
+    let vocabulary = parts.Model.Vocabulary
+    let addedIds = Dictionary<string, int>(StringComparer.Ordinal)
+    let addedTokens = Dictionary<int, AddedToken>()
 
     do
         for token in parts.Added do
-            ids[token.Content] <- token.Id
+            addedIds[token.Content] <- token.Id
+            addedTokens[token.Id] <- token
 
-            if token.Special then
-                special.Add token.Id |> ignore
+    let size =
+        vocabulary.Ids.Count
+        + (parts.Added
+           |> List.filter (fun token -> not (vocabulary.Ids.ContainsKey token.Content))
+           |> List.length)
 
-        for entry in ids do
-            tokens[entry.Value] <- entry.Key
+    let tokenOf (id: int) : string voption =
+        match addedTokens.TryGetValue id, vocabulary.Tokens.TryGetValue id with
+        | (true, added), _ -> ValueSome added.Content
+        | _, (true, token) -> ValueSome token
+        | _ -> ValueNone
+
+    let isSpecial (id: int) =
+        match addedTokens.TryGetValue id with
+        | true, token -> token.Special
+        | _ -> false
 
     /// Text as a sequence of code points: a lone surrogate has no UTF-8, and counts as U+FFFD.
     let wellFormed (text: string) =
@@ -91,12 +103,12 @@ type TextTokenizer internal (parts: TokenizerParts) =
 
     /// An id that no token has stands for nothing: models often have more rows than the tokenizer has tokens.
     let bytesOf skipSpecial (id: int) =
-        match tokens.TryGetValue id with
-        | true, token when not (skipSpecial && special.Contains id) -> parts.BytesOf token
+        match tokenOf id with
+        | ValueSome token when not (skipSpecial && isSpecial id) -> parts.BytesOf token
         | _ -> [||]
 
     /// <summary>The number of tokens, added ones included.</summary>
-    member _.VocabularySize: int = ids.Count
+    member _.VocabularySize: int = size
 
     /// <summary>Beginning of sequence, if <c>tokenizer_config.json</c> names one.</summary>
     member _.BosId: int option = parts.Bos
@@ -109,18 +121,19 @@ type TextTokenizer internal (parts: TokenizerParts) =
 
     /// <summary>The token of an id, as the vocabulary spells it (a space is <c>Ġ</c>), if there is one.</summary>
     member _.IdToToken(id: int) : string option =
-        match tokens.TryGetValue id with
-        | true, token -> Some token
-        | _ -> None
+        match tokenOf id with
+        | ValueSome token -> Some token
+        | ValueNone -> None
 
     /// <summary>The id of a token, as the vocabulary spells it, if there is one.</summary>
     member _.TokenToId(token: string) : int option =
-        match ids.TryGetValue token with
-        | true, id -> Some id
+        match addedIds.TryGetValue token, vocabulary.Ids.TryGetValue token with
+        | (true, id), _
+        | _, (true, id) -> Some id
         | _ -> None
 
     /// <summary>Whether a token is a special one, such as the end of sequence.</summary>
-    member _.IsSpecial(id: int) : bool = special.Contains id
+    member _.IsSpecial(id: int) : bool = isSpecial id
 
     /// <summary>The ids of a text.</summary>
     /// <param name="text">The text; special tokens written out in it become their ids.</param>

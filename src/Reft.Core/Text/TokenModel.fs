@@ -1,6 +1,13 @@
 namespace Reft.Core
 
+open System
 open System.Collections.Generic
+
+/// The tokens that a model can give, both ways; added tokens are not among them. Read only.
+[<NoEquality; NoComparison>]
+type internal Vocabulary =
+    { Ids: Dictionary<string, int>
+      Tokens: Dictionary<int, string> }
 
 /// <summary>
 /// What every kind of vocabulary comes down to: one file per kind reads its node of tokenizer.json into this.
@@ -9,8 +16,7 @@ open System.Collections.Generic
 type internal TokenModel =
     { /// The tokens of one piece, as the pre-tokenizer left it.
       Tokenise: string -> int[]
-      /// Token → id, added tokens not included.
-      Vocabulary: Dictionary<string, int> }
+      Vocabulary: Vocabulary }
 
 /// Reading a vocabulary, whatever its kind.
 [<RequireQualifiedAccess>]
@@ -29,19 +35,19 @@ module internal TokenModel =
         id
 
     /// `{"token": id, …}`, each token and each id once.
-    let readVocabulary (node: FileNode) : Dictionary<string, int> =
-        let vocabulary = Dictionary<string, int>()
-        let seen = Dictionary<int, string>()
+    let readVocabulary (node: FileNode) : Vocabulary =
+        let ids = Dictionary<string, int>(StringComparer.Ordinal)
+        let tokens = Dictionary<int, string>()
 
         for token, value in FileNode.members node do
             let id = boundedId value
 
-            if not (seen.TryAdd(id, token)) then
-                FileNode.fail value $"the id {id} is the token '{seen[id]}' already"
+            if not (tokens.TryAdd(id, token)) then
+                FileNode.fail value $"the id {id} is the token '{tokens[id]}' already"
 
-            vocabulary[token] <- id
+            ids[token] <- id
 
-        if vocabulary.Count = 0 then
+        if ids.Count = 0 then
             FileNode.fail node "the vocabulary is empty"
 
-        vocabulary
+        { Ids = ids; Tokens = tokens }

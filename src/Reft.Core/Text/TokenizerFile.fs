@@ -47,36 +47,36 @@ module TokenizerFile =
                 ByteLevel.bytesOf
             | kind -> FileNode.fail node $"the decoder '{kind}' is not supported: ByteLevel is"
 
-    /// Adds a token to those known, if neither its id nor its characters are another's.
-    let private admit (ids: Dictionary<string, int>) (tokens: Dictionary<int, string>) (node: FileNode) (token: AddedToken) =
-        match ids.TryGetValue token.Content, tokens.TryGetValue token.Id with
-        | (true, id), _ when id <> token.Id ->
-            FileNode.fail node $"the token '{token.Content}' has the id {token.Id} here and {id} before"
-        | _, (true, content) when content <> token.Content ->
-            FileNode.fail node $"the id {token.Id} is '{token.Content}' here and '{content}' before"
-        | _ ->
-            ids[token.Content] <- token.Id
-            tokens[token.Id] <- token.Content
+    /// Adds a token, unless its id or its characters are already another's. False if it is there already.
+    let private admit (vocabulary: Vocabulary) (added: Vocabulary) (node: FileNode) (token: AddedToken) : bool =
+        for known in [ vocabulary; added ] do
+            match known.Ids.TryGetValue token.Content with
+            | true, id when id <> token.Id ->
+                FileNode.fail node $"the token '{token.Content}' has the id {token.Id} here and {id} elsewhere"
+            | _ -> ()
+
+            match known.Tokens.TryGetValue token.Id with
+            | true, content when content <> token.Content ->
+                FileNode.fail node $"the id {token.Id} is '{token.Content}' here and '{content}' elsewhere"
+            | _ -> ()
+
+        added.Tokens[token.Id] <- token.Content
+        added.Ids.TryAdd(token.Content, token.Id)
 
     /// The added tokens of tokenizer.json, and those that tokenizer_config.json alone knows.
-    let private readAdded (vocabulary: Dictionary<string, int>) (root: FileNode) (config: FileNode option) : AddedToken list =
-        let ids = Dictionary<string, int>(vocabulary, StringComparer.Ordinal)
-        let tokens = Dictionary<int, string>()
-
-        for entry in vocabulary do
-            tokens[entry.Value] <- entry.Key
-
+    let private readAdded (vocabulary: Vocabulary) (root: FileNode) (config: FileNode option) : AddedToken list =
         let added = ResizeArray<AddedToken>()
-        let listed = HashSet<string>(StringComparer.Ordinal)
+
+        let known =
+            { Ids = Dictionary<string, int>(StringComparer.Ordinal)
+              Tokens = Dictionary<int, string>() }
 
         for node in root |> FileNode.tryGet "added_tokens" |> Option.map FileNode.items |> Option.defaultValue Seq.empty do
             let token = AddedTokens.read node
-            node |> FileNode.get "id" |> TokenModel.boundedId |> ignore
 
-            if not (listed.Add token.Content) then
+            if not (admit vocabulary known node token) then
                 FileNode.fail node $"the token '{token.Content}' is listed already"
 
-            admit ids tokens node token
             added.Add token
 
         for key, node in
@@ -87,9 +87,8 @@ module TokenizerFile =
             match Int32.TryParse(key, Globalization.NumberStyles.None, Globalization.CultureInfo.InvariantCulture) with
             | true, id when id < TokenModel.idLimit ->
                 let token = AddedTokens.readObject id node
-                admit ids tokens node token
 
-                if listed.Add token.Content then
+                if admit vocabulary known node token then
                     added.Add token
             | _ -> FileNode.fail node $"expected a token id below {TokenModel.idLimit} as the key"
 
@@ -108,14 +107,6 @@ module TokenizerFile =
             match idOf token with
             | Some id -> id
             | None -> FileNode.fail node $"the token '{token}' is not in the vocabulary")
-
-    let private demandFrame (known: HashSet<int>) (root: FileNode) (frame: Frame) =
-        for id in frame.Prefix @ frame.Suffix do
-            if not (known.Contains id) then
-                FileNode.fail
-                    { root with
-                        Path = $"{root.Path}.post_processor" }
-                    $"it adds the id {id}, which no token has"
 
     let private read (root: FileNode) (config: FileNode option) : TextTokenizer =
         root
@@ -143,11 +134,14 @@ module TokenizerFile =
         let added = readAdded model.Vocabulary root config
 
         let idOf token =
-            match model.Vocabulary.TryGetValue token with
+            match model.Vocabulary.Ids.TryGetValue token with
             | true, id -> Some id
             | _ -> added |> List.tryFind (fun a -> a.Content = token) |> Option.map (fun a -> a.Id)
 
-        demandFrame (HashSet(Seq.append model.Vocabulary.Values (added |> Seq.map (fun a -> a.Id)))) root frame
+        for id in frame.Prefix @ frame.Suffix do
+            if not (model.Vocabulary.Tokens.ContainsKey id || added |> List.exists (fun a -> a.Id = id)) then
+                FileNode.fail root $"the post_processor adds the id {id}, which no token has"
+
         let normalised, raw = added |> List.partition (fun token -> token.Normalized)
 
         TextTokenizer

@@ -263,7 +263,7 @@ let private merging =
               let library, ours =
                   BytePairModel.mergeLoops
                       { File = "test"
-                        Path = "$"
+                        Path = JsonPath.Root
                         Value = document.RootElement }
 
               for _ in 1..20 do

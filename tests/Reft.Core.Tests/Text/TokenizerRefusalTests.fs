@@ -151,7 +151,7 @@ let private shapes =
               "template with an id of no token"
               (template """[{"SpecialToken":{"id":"<b>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}]"""
                |> replaceModel "vocab" """{"a":0,"b":1,"ab":2}""")
-              [ "$.post_processor"; "7" ]
+              [ "post_processor"; "7" ]
           refusedText "half a surrogate pair" """{"model":{"type":"\ud800"}}""" None [ "$.model.type"; "Unicode" ]
           refusedText "half a surrogate pair as a key" """{"model":{"vocab":{"\ud800":1},"merges":[],"type":"BPE"}}""" None [ "tokenizer.json"; "Unicode" ] ]
 
