@@ -96,3 +96,13 @@ module Loreft =
           Bind = bind options None
           BindRows = Some(fun rows -> bind options (Some rows))
           Parts = [] }
+
+    /// <summary>LoReFT from the options that its <see cref="T:Reft.Core.Form"/> holds.</summary>
+    /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>
+    let ofForm (options: (string * FormOption) list) : Intervention =
+        options |> FormOptions.onlyKnown "loreft" [ "rank"; "activation"; "orthonormal" ]
+
+        create
+            { Rank = options |> FormOptions.required "loreft" "rank"
+              Activation = options |> FormOptions.text "loreft" "activation" "linear" |> Activation.ofName
+              Orthonormal = options |> FormOptions.text "loreft" "orthonormal" "qr" |> Orthonormal.ofName }

@@ -117,25 +117,17 @@ module Attention =
         : Tensor =
         let rotate = Rotary.apply context.Rotary[rope]
 
-        let q =
-            x
-            |> Linear.apply weights.Query
-            |> tap Component.Query
-            |> splitHeads shape.Heads shape.HeadDim
-            |> rotate
+        let project place linear heads turn =
+            Scope.run (fun () ->
+                x
+                |> Linear.apply linear
+                |> tap place
+                |> splitHeads heads shape.HeadDim
+                |> turn)
 
-        let k =
-            x
-            |> Linear.apply weights.Key
-            |> tap Component.Key
-            |> splitHeads shape.KvHeads shape.HeadDim
-            |> rotate
-
-        let v =
-            x
-            |> Linear.apply weights.Value
-            |> tap Component.Value
-            |> splitHeads shape.KvHeads shape.HeadDim
+        let q = project Component.Query weights.Query shape.Heads rotate
+        let k = project Component.Key weights.Key shape.KvHeads rotate
+        let v = project Component.Value weights.Value shape.KvHeads id
 
         let struct (k, v) =
             match context.Cache with

@@ -20,7 +20,9 @@ module Mlp =
         (tap: Component -> Tensor -> Tensor)
         (x: Tensor)
         : Tensor =
-        (x |> Linear.apply weights.Gate |> activation.Apply)
-        * (x |> Linear.apply weights.Up)
-        |> tap Component.MlpActivation
-        |> Linear.apply weights.Down
+        Scope.run (fun () ->
+            Scope.run (fun () ->
+                (x |> Linear.apply weights.Gate |> activation.Apply)
+                * (x |> Linear.apply weights.Up))
+            |> tap Component.MlpActivation
+            |> Linear.apply weights.Down)

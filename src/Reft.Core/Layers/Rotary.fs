@@ -66,7 +66,8 @@ module Rotary =
 
     /// <summary>Rotates each pair (x[i], x[i + head_dim / 2]) by its angle. [batch, heads, seq, head_dim]</summary>
     let apply (struct (cos: Tensor, sin: Tensor)) (x: Tensor) : Tensor =
-        let half = x.shape[3] / 2L
-        let first = x.narrow (3L, 0L, half)
-        let second = x.narrow (3L, half, half)
-        torch.cat (ResizeArray [ first * cos - second * sin; second * cos + first * sin ], 3L)
+        Scope.run (fun () ->
+            let half = x.shape[3] / 2L
+            let first = x.narrow (3L, 0L, half)
+            let second = x.narrow (3L, half, half)
+            torch.cat (ResizeArray [ first * cos - second * sin; second * cos + first * sin ], 3L))

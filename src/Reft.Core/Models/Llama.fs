@@ -80,25 +80,26 @@ module Llama =
             let mlpNorm = norm (at "post_attention_layernorm.weight")
 
             fun tap context h ->
-                let h = h |> tap Component.BlockInput
+                Scope.run (fun () ->
+                    let h = h |> tap Component.BlockInput
 
-                let a =
-                    h
-                    |> attentionNorm
-                    |> tap Component.AttentionInput
-                    |> attention tap context
-                    |> tap Component.AttentionOutput
+                    let a =
+                        h
+                        |> attentionNorm
+                        |> tap Component.AttentionInput
+                        |> attention tap context
+                        |> tap Component.AttentionOutput
 
-                let h = h + a
+                    let h = h + a
 
-                let m =
-                    h
-                    |> mlpNorm
-                    |> tap Component.MlpInput
-                    |> mlp tap
-                    |> tap Component.MlpOutput
+                    let m =
+                        h
+                        |> mlpNorm
+                        |> tap Component.MlpInput
+                        |> mlp tap
+                        |> tap Component.MlpOutput
 
-                h + m |> tap Component.BlockOutput
+                    h + m |> tap Component.BlockOutput)
 
         let frequencies =
             Rotary.inverseFrequencies config.Heads.HeadDim config.RopeTheta config.RopeScaling

@@ -1,0 +1,75 @@
+/// Trains the base model of this repository from nothing: `train --data DIR --steps N --output FILE.safetensors`.
+module BaseModelTraining.Program
+
+open System
+open System.Diagnostics
+open System.IO
+open TorchSharp
+open Reft.Core
+
+let private option (args: string[]) name otherwise =
+    match Array.tryFindIndex ((=) ("--" + name)) args with
+    | Some i when i + 1 < args.Length -> args[i + 1]
+    | _ -> otherwise
+
+[<EntryPoint>]
+let main args =
+    let data = option args "data" "."
+    let steps = option args "steps" "3200" |> int
+    let output = option args "output" "base.bin"
+    let batchSize, length = 8, 256
+    Native.load ()
+    let train = Path.Combine(data, "train.bin") |> TokenFile.read
+    let validation = Path.Combine(data, "validation.bin") |> TokenFile.read |> TokenFile.windows length 0
+    let rng = Rng.ofSeed 20240404L
+
+    // Endless epochs, each shuffled and cut at places of its own.
+    let batches =
+        Seq.initInfinite (fun epoch ->
+            let struct (shift, _) = Rng.fork (2 * epoch) rng |> Rng.below length
+
+            train
+            |> TokenFile.windows length shift
+            |> Batch.epoch PaddingSide.Right batchSize (Some(Rng.fork (2 * epoch + 1) rng))
+            |> Seq.filter (fun batch -> batch.Rows = batchSize))
+        |> Seq.concat
+        |> Seq.take steps
+
+    let options =
+        { Trainer.options 2e-3 with
+            Schedule = Schedule.linear (steps / 20) steps
+            AdamW =
+                { AdamW.defaults with
+                    Beta2 = 0.95
+                    WeightDecay = 0.1 } }
+
+    let parameters = BaseModel.init rng
+    printfn $"{parameters.TrainableCount:N0} parameters, {train.Length:N0} tokens, {steps} steps of {batchSize} × {length}"
+    let clock = Stopwatch.StartNew()
+
+    let evaluate (state: TrainState) =
+        use _ = torch.NewDisposeScope()
+
+        validation
+        |> Batch.epoch PaddingSide.Right batchSize None
+        |> Trainer.evaluate BaseModel.loss state.Parameters
+
+    let save (state: TrainState) =
+        use _ = torch.NewDisposeScope()
+        let temporary = output + ".tmp"
+        use stream = File.Create temporary
+        stream.Write(state.Theta.bytes)
+        stream.Flush true
+        stream.Dispose()
+        File.Move(temporary, output, true)
+
+    for report, state in Trainer.steps options BaseModel.loss (TrainState.create rng parameters) batches do
+        if report.Step % 20 = 0 then
+            let speed = float (report.Step * batchSize * length) / clock.Elapsed.TotalSeconds
+            printfn $"step {report.Step} loss {report.Loss:F3} norm {report.GradientNorm:F2} lr {report.LearningRate:E1} {speed:F0} tokens/s"
+
+        if report.Step % 250 = 0 || report.Step = steps then
+            printfn $"step {report.Step} validation {evaluate state:F4}"
+            save state
+
+    0

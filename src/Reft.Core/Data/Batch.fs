@@ -1,0 +1,101 @@
+namespace Reft.Core
+
+/// <summary>On which side the shorter rows of a batch are padded.</summary>
+[<RequireQualifiedAccess>]
+type PaddingSide =
+    /// After the tokens.
+    | Right
+    /// Before the tokens.
+    | Left
+
+/// <summary>
+/// Rows of tokens padded to one length, as plain numbers: no tensor, so that a batch may be made on another thread.
+/// This is the only place that pads and that shifts labels.
+/// </summary>
+[<NoEquality; NoComparison>]
+type Batch =
+    {
+        /// Row by row, <c>Rows × Columns</c> ids; 0 at padding.
+        Ids: int64[]
+        /// Padded length.
+        Columns: int
+        /// Where each row's tokens and prompt are.
+        Spans: RowSpan[]
+        /// The flat indices (row × Columns + column) of the tokens whose <i>next</i> token is scored.
+        Scored: int64[]
+        /// That next token, for each of <c>Scored</c>.
+        Targets: int64[]
+    }
+
+    /// <summary>The number of rows.</summary>
+    member batch.Rows = batch.Spans.Length
+
+    /// <summary>The number of tokens that are not padding.</summary>
+    member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
+
+/// <summary>Making batches.</summary>
+[<RequireQualifiedAccess>]
+module Batch =
+
+    /// <summary>Examples as a batch, padded on a side.</summary>
+    /// <exception cref="T:System.ArgumentException">There is no example, or an example has no tokens.</exception>
+    let create (padding: PaddingSide) (examples: Example list) : Batch =
+        if examples.IsEmpty then
+            invalidArg (nameof examples) "expected at least one example in a batch, found none"
+
+        examples
+        |> List.iteri (fun row example ->
+            if example.Ids.Length = 0 then
+                invalidArg (nameof examples) $"expected at least one token in each row, found none in row {row}")
+
+        let columns = examples |> List.map (fun e -> e.Ids.Length) |> List.max
+        let ids = Array.zeroCreate<int64> (examples.Length * columns)
+        let scored, targets = ResizeArray(), ResizeArray()
+
+        let spans =
+            examples
+            |> List.mapi (fun row example ->
+                let start =
+                    match padding with
+                    | PaddingSide.Right -> 0
+                    | PaddingSide.Left -> columns - example.Ids.Length
+
+                let first = row * columns + start
+
+                for token in 0 .. example.Ids.Length - 1 do
+                    ids[first + token] <- int64 example.Ids[token]
+
+                    // The token at i predicts the token at i + 1.
+                    if token > 0 && example.Labels[token] <> Example.Ignored then
+                        scored.Add(int64 (first + token - 1))
+                        targets.Add(int64 example.Labels[token])
+
+                RowSpan.contiguous start example.Prompt example.Ids.Length)
+            |> List.toArray
+
+        { Ids = ids
+          Columns = columns
+          Spans = spans
+          Scored = scored.ToArray()
+          Targets = targets.ToArray() }
+
+    /// <summary>The token ids as a tensor. [batch, seq] int64</summary>
+    let ids (device: TorchSharp.torch.Device) (batch: Batch) : Tensor =
+        TorchSharp.torch.tensor(batch.Ids).view(int64 batch.Rows, int64 batch.Columns).``to`` device
+
+    /// <summary>
+    /// The examples in batches of at most <paramref name="size"/> rows, in an order drawn from <paramref name="order"/>,
+    /// or as they stand without one.
+    /// </summary>
+    let epoch (padding: PaddingSide) (size: int) (order: Rng option) (examples: Example[]) : Batch seq =
+        if size < 1 then
+            invalidArg (nameof size) $"expected a batch size of 1 or more, found {size}"
+
+        let order =
+            match order with
+            | Some rng -> Rng.permutation examples.Length rng
+            | None -> Array.init examples.Length id
+
+        order
+        |> Seq.chunkBySize size
+        |> Seq.map (Array.map (fun i -> examples[i]) >> Array.toList >> create padding)

@@ -1,0 +1,89 @@
+namespace Reft.Core
+
+/// <summary>
+/// One row of training data: token ids, the token to predict at each place, and how many of the first tokens are the
+/// prompt, to which positions refer.
+/// </summary>
+type Example =
+    {
+        /// Token ids, without padding.
+        Ids: int[]
+        /// Aligned with <c>Ids</c> (they are shifted inside): the id itself where it is scored, −100 where it is not.
+        Labels: int[]
+        /// The number of leading tokens that are the prompt.
+        Prompt: int
+    }
+
+    /// <summary>How many tokens are scored.</summary>
+    member example.ScoredCount =
+        example.Labels |> Seq.skip 1 |> Seq.filter (fun label -> label <> -100) |> Seq.length
+
+/// <summary>Making and checking examples.</summary>
+[<RequireQualifiedAccess>]
+module Example =
+
+    /// <summary>The label of a token that is not scored, as in PyTorch and transformers.</summary>
+    [<Literal>]
+    let Ignored = -100
+
+    /// <summary>A prompt, and the completion that follows it: every token of the completion is scored.</summary>
+    let ofCompletion (prompt: int[]) (completion: int[]) : Example =
+        { Ids = Array.append prompt completion
+          Labels = Array.append (Array.create prompt.Length Ignored) completion
+          Prompt = prompt.Length }
+
+    /// <summary>A text without a prompt of its own: every token but the first is scored, and the whole row is the prompt.</summary>
+    let ofText (ids: int[]) : Example =
+        { Ids = ids
+          Labels = ids |> Array.mapi (fun i id -> if i = 0 then Ignored else id)
+          Prompt = ids.Length }
+
+    /// <summary>
+    /// Ids and labels as they are. The prompt is <paramref name="prompt"/> tokens; where that is not given, what precedes
+    /// the first scored token; where nothing is scored, the whole row.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">
+    /// The lengths differ, a label is negative and not −100, the first token has a label though nothing precedes it and
+    /// no prompt length says otherwise, or the prompt is longer than the row.
+    /// </exception>
+    let ofLabels (prompt: int option) (ids: int[]) (labels: int[]) : Example =
+        if ids.Length <> labels.Length then
+            invalidArg
+                (nameof labels)
+                $"expected as many labels as input_ids, found {labels.Length} labels and {ids.Length} input_ids"
+
+        match labels |> Array.tryFindIndex (fun label -> label < 0 && label <> Ignored) with
+        | Some i -> invalidArg (nameof labels) $"expected a token id or -100 in labels[{i}], found {labels[i]}"
+        | None -> ()
+
+        let prompt =
+            match prompt, labels |> Array.tryFindIndex (fun label -> label <> Ignored) with
+            | Some n, _ when n < 0 || n > ids.Length ->
+                invalidArg (nameof prompt) $"expected a prompt_length of 0 … {ids.Length}, found {n}"
+            | Some n, _ -> n
+            | None, Some 0 ->
+                invalidArg
+                    (nameof labels)
+                    "labels[0] is not -100, but nothing precedes the first token, so it cannot be predicted: set labels[0] to -100, or give prompt_length"
+            | None, Some first -> first
+            | None, None -> ids.Length
+
+        { Ids = ids
+          Labels = labels
+          Prompt = prompt }
+
+    /// <summary>
+    /// The example cut to at most <paramref name="length"/> tokens: the completion is cut, the prompt is kept. A prompt
+    /// that alone is too long keeps its last tokens, and nothing is scored.
+    /// </summary>
+    let truncate (length: int) (example: Example) : Example =
+        if example.Ids.Length <= length then
+            example
+        elif example.Prompt < length then
+            { example with
+                Ids = Array.truncate length example.Ids
+                Labels = Array.truncate length example.Labels }
+        else
+            { Ids = Array.sub example.Ids (example.Prompt - length) length
+              Labels = Array.create length Ignored
+              Prompt = length }

@@ -1,0 +1,68 @@
+namespace Reft.Core
+
+/// <summary>
+/// Which interventions can be made from data: the library's methods, and the user's own by their names. A form that
+/// names anything else is refused, so that a file never runs code that its reader has not chosen.
+/// </summary>
+[<NoEquality; NoComparison>]
+type Registry =
+    private
+        { Methods: Map<string, (string * FormOption) list -> Intervention>
+          Customs: Map<string, Intervention> }
+
+/// <summary>From <see cref="T:Reft.Core.Form"/> back to an intervention.</summary>
+[<RequireQualifiedAccess>]
+module Registry =
+
+    /// <summary>The methods of the library.</summary>
+    let standard: Registry =
+        { Methods = Map [ "loreft", Loreft.ofForm ]
+          Customs = Map.empty }
+
+    /// <summary>The same with a user's own intervention, made by <see cref="M:Reft.Core.InterventionModule.define"/>.</summary>
+    /// <exception cref="T:System.ArgumentException">The intervention is not a custom one.</exception>
+    let add (intervention: Intervention) (registry: Registry) : Registry =
+        match intervention.Form with
+        | Form.Custom name ->
+            { registry with
+                Customs = registry.Customs |> Map.add name intervention }
+        | other ->
+            invalidArg
+                (nameof intervention)
+                $"only custom interventions are registered by name (Intervention.define); found {other}, which needs no registering"
+
+    let private names map = map |> Map.keys |> String.concat ", "
+
+    /// <summary>The intervention of a form.</summary>
+    /// <exception cref="T:System.ArgumentException">The form names a method, option or custom intervention that is not known.</exception>
+    let rec intervention (registry: Registry) (form: Form) : Intervention =
+        let make = intervention registry
+
+        match form with
+        | Form.Zero -> Intervention.zero
+        | Form.Method(name, options) ->
+            match registry.Methods.TryFind name with
+            | Some build -> build options
+            | None ->
+                invalidArg (nameof form) $"there is no method '{name}': expected one of {names registry.Methods}"
+        | Form.Sum parts -> parts |> List.map make |> List.fold Intervention.add Intervention.zero
+        | Form.Then parts ->
+            parts
+            |> List.map make
+            |> List.fold (fun chain next -> chain |> Intervention.andThen next) Intervention.zero
+        | Form.Scale(factor, edit) -> make edit |> Intervention.scale factor
+        | Form.Gate(gate, edit) -> Intervention.gate (make gate) (make edit)
+        | Form.Subspace(rows, edit) -> make edit |> Intervention.onSubspace rows
+        | Form.Custom name ->
+            match registry.Customs.TryFind name with
+            | Some known -> known
+            | None ->
+                let known =
+                    if registry.Customs.IsEmpty then
+                        "none is registered"
+                    else
+                        $"registered are {names registry.Customs}"
+
+                invalidArg
+                    (nameof form)
+                    $"the custom intervention '{name}' is not registered ({known}): define it in this program and add it to the registry before loading"

@@ -1,0 +1,172 @@
+namespace Reft.Core
+
+open System
+
+/// <summary>When an intervention acts. Training and generation agree: what follows the prompt is Decode under teacher forcing too.</summary>
+[<RequireQualifiedAccess>]
+type Phase =
+    /// On the tokens of the prompt: in a generation it runs once, in prefill, and costs nothing per decoded token.
+    | Prompt
+    /// On the tokens after the prompt.
+    | Decode
+    /// On all tokens.
+    | Always
+
+/// <summary>⟨Φ, P, l⟩: an intervention, the positions it edits, and the site where it does so.</summary>
+[<NoEquality; NoComparison>]
+type Placement =
+    {
+        /// Where in the model.
+        Site: Site
+        /// Which tokens.
+        Where: Positions
+        /// In which phase; positions count within it.
+        When: Phase
+        /// The edit.
+        What: Intervention
+        /// Who shares parameters.
+        Tie: Tying
+        /// A name under which several placements share parameters; they must have the same intervention and tying.
+        Share: string option
+        /// What becomes of positions that a short prompt has not.
+        ShortPrompt: ShortPrompt
+    }
+
+/// <summary>Interventions and their places: what is attached to a model, trained and saved.</summary>
+type ReftSpec = Placement list
+
+/// <summary>Building and checking specs.</summary>
+[<RequireQualifiedAccess>]
+module ReftSpec =
+
+    /// <summary>An intervention at several sites, each with its own parameters; prefix and suffix groups apart.</summary>
+    let place (sites: Site list) (where: Positions) (what: Intervention) : ReftSpec =
+        [ for site in sites ->
+              { Site = site
+                Where = Positions.validate where
+                When = Phase.Prompt
+                What = what
+                Tie = Tying.Groups
+                Share = None
+                ShortPrompt = ShortPrompt.Paper } ]
+
+    /// <summary>All positions of a placement share one set of parameters.</summary>
+    let tied (spec: ReftSpec) : ReftSpec =
+        spec |> List.map (fun p -> { p with Tie = Tying.Tied })
+
+    /// <summary>Who shares parameters, for every placement.</summary>
+    let withTying (tying: Tying) (spec: ReftSpec) : ReftSpec =
+        spec |> List.map (fun p -> { p with Tie = tying })
+
+    /// <summary>All placements share parameters, under a name.</summary>
+    let sharedAs (name: string) (spec: ReftSpec) : ReftSpec =
+        spec |> List.map (fun p -> { p with Share = Some name })
+
+    /// <summary>The phase in which every placement acts.</summary>
+    let during (phase: Phase) (spec: ReftSpec) : ReftSpec =
+        spec |> List.map (fun p -> { p with When = phase })
+
+    /// <summary>What becomes of positions that a short prompt has not.</summary>
+    let withShortPrompt (rule: ShortPrompt) (spec: ReftSpec) : ReftSpec =
+        spec |> List.map (fun p -> { p with ShortPrompt = rule })
+
+    let private disjointHeads (a: Site) (b: Site) =
+        match a.Heads, b.Heads with
+        | Some x, Some y -> x.First + x.Count <= y.First || y.First + y.Count <= x.First
+        | _ -> false
+
+    /// <summary>Whether two placements can edit the same numbers.</summary>
+    let internal share (a: Placement) (b: Placement) =
+        a.Site.Layer = b.Site.Layer
+        && a.Site.Component = b.Site.Component
+        && not (disjointHeads a.Site b.Site)
+
+    /// A prompt so long that no rule for short ones applies.
+    [<Literal>]
+    let private LongPrompt = 4096
+
+    let private tokens placement =
+        let start, count =
+            match placement.When with
+            | Phase.Prompt -> 0, LongPrompt
+            | Phase.Decode -> LongPrompt, LongPrompt
+            | Phase.Always -> 0, 2 * LongPrompt
+
+        placement.Where
+        |> Positions.resolve placement.ShortPrompt placement.Tie count
+        |> List.map (fun struct (_, token) -> start + token)
+
+    let private refuseOverlap where (tokens: int list) =
+        match tokens |> List.countBy id |> List.tryFind (fun (_, times) -> times > 1) with
+        | None -> ()
+        | Some(token, _) ->
+            invalidArg
+                "spec"
+                $"{where} would edit token {token} of a long prompt twice; within one spec edits must not overlap. Make the positions disjoint, add the interventions with +, or attach them one after another."
+
+    /// <summary>Refuses a spec that cannot act on a model, naming the placement and what would do.</summary>
+    /// <exception cref="T:System.ArgumentException">
+    /// A layer or head that the model has not; <c>last</c> outside the prompt; positions without a fixed number that are
+    /// each to have parameters; placements that are certain to overlap; unequal placements that share a name.
+    /// </exception>
+    let validate (config: ModelConfig) (spec: ReftSpec) : unit =
+        let rec hasLast positions =
+            match positions with
+            | Positions.Last _ -> true
+            | Positions.Union parts -> List.exists hasLast parts
+            | _ -> false
+
+        for placement in spec do
+            config.Width placement.Site |> ignore
+            Positions.validate placement.Where |> ignore
+            Positions.groups placement.Tie placement.Where |> ignore
+
+            if placement.When <> Phase.Prompt && hasLast placement.Where then
+                invalidArg
+                    (nameof spec)
+                    $"{placement.Site}: the last tokens are known only in the prompt; expected first, every, all or explicit positions in the phase {placement.When}, found '{placement.Where}'"
+
+            refuseOverlap (string placement.Site) (tokens placement)
+
+        let indexed = List.indexed spec
+
+        for i, a in indexed do
+            for j, b in indexed do
+                if i < j && share a b then
+                    refuseOverlap $"Placements {i + 1} and {j + 1}, both at {a.Site}," (tokens a @ tokens b)
+
+        for name, members in spec |> List.filter (fun p -> p.Share.IsSome) |> List.groupBy (fun p -> p.Share) do
+            let different =
+                members
+                |> List.distinctBy (fun p ->
+                    p.What.Form, config.Width p.Site, Positions.groups p.Tie p.Where)
+
+            if different.Length > 1 then
+                invalidArg
+                    (nameof spec)
+                    $"placements that share parameters as '{Option.get name}' must have the same intervention, width and tying; found {different[0].What.Form} at {different[0].Site} and {different[1].What.Form} at {different[1].Site}"
+
+    /// <summary>
+    /// For each placement the names of its parameter sets, one per group; several placements may have the same.
+    /// </summary>
+    let internal parameterNames (spec: ReftSpec) : string list list =
+        let seen = Collections.Generic.Dictionary<string, int>()
+
+        spec
+        |> List.map (fun placement ->
+            let owner =
+                match placement.Share with
+                | Some name -> $"shared.{name}"
+                | None ->
+                    let site = string placement.Site
+
+                    match seen.TryGetValue site with
+                    | true, times ->
+                        seen[site] <- times + 1
+                        $"{site}#{times}"
+                    | _ ->
+                        seen[site] <- 1
+                        site
+
+            Positions.groups placement.Tie placement.Where
+            |> List.map (fun group -> if group = "" then owner else $"{owner}.{group}"))

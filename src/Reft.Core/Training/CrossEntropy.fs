@@ -1,0 +1,108 @@
+namespace Reft.Core
+
+open TorchSharp
+
+/// <summary>
+/// The mean cross-entropy of a language-model head, −(1/n) Σ log softmax(W h + b)[target], over n scored tokens.
+/// </summary>
+[<RequireQualifiedAccess>]
+module CrossEntropy =
+
+    /// Logits are made for this many numbers at a time: small enough to stay near the processor, large enough for its
+    /// matrix unit.
+    [<Literal>]
+    let private ChunkNumbers = 4_194_304L
+
+    /// <summary>The formula as it stands: differentiable to every order, holding all logits at once.</summary>
+    /// <param name="head">The head.</param>
+    /// <param name="hidden">What it reads, after the final norm. [n, hidden]</param>
+    /// <param name="targets">The ids to predict. [n] int64</param>
+    let plain (head: Linear) (hidden: Tensor) (targets: Tensor) : Tensor =
+        let logits = (hidden |> Linear.apply head).``to`` torch.float32
+        torch.nn.functional.cross_entropy (logits, targets)
+
+    /// One chunk: its summed loss, and its gradient with respect to the logits, (softmax − one-hot) / n, in the head's dtype.
+    let private chunkLoss (head: Linear) (total: int64) (hidden: Tensor) (targets: Tensor) : struct (Tensor * Tensor) =
+        let logits = (hidden |> Linear.apply head).``to`` torch.float32
+        let column = targets.unsqueeze 1L
+        let logSum = logits.logsumexp (1L, true)
+        let loss = (logSum - logits.gather (1L, column)).sum ()
+        // logits is not needed again: its memory becomes the gradient's.
+        let gradient = logits.sub_(logSum).exp_ ()
+        gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32)) |> ignore
+        gradient.mul_ ((1.0f / float32 total).ToScalar()) |> ignore
+        struct (loss, gradient.``to`` hidden.dtype)
+
+    /// x with the gradient g: a term whose value is 0 and whose derivative with respect to x is g.
+    let private carry (x: Tensor) (g: Tensor) =
+        ((x - x.detach ()).``to`` torch.float32 * g.``to`` torch.float32).sum ()
+
+    /// <summary>
+    /// The same value and first derivative, chunk by chunk: the logits of all tokens never exist at once, and the
+    /// backward pass reads gradients that the forward pass has computed. It has no second derivative.
+    /// </summary>
+    /// <param name="head">The head; its gradient is computed too where it requires one.</param>
+    /// <param name="hidden">What it reads, after the final norm. [n, hidden]</param>
+    /// <param name="targets">The ids to predict. [n] int64</param>
+    let fused (head: Linear) (hidden: Tensor) (targets: Tensor) : Tensor =
+        let total = hidden.shape[0]
+        let vocabulary = head.Weight.shape[0]
+        let rows = max 16L (ChunkNumbers / vocabulary)
+        let weight = head.Weight.detach ()
+
+        let wants (x: Tensor) = x.requires_grad
+        let bias = head.Bias |> Option.filter wants
+
+        let frozen =
+            { Weight = weight
+              Bias = head.Bias |> Option.map (fun b -> b.detach ()) }
+
+        let loss, hiddenGradients, weightGradient, biasGradient =
+            use _ = torch.no_grad ()
+            let hidden = hidden.detach ()
+            let loss = torch.zeros (1L, dtype = torch.float32, device = hidden.device)
+            let gradients = ResizeArray<Tensor>()
+
+            let weightGradient =
+                if wants head.Weight then
+                    Some(torch.zeros (weight.shape, dtype = torch.float32, device = weight.device))
+                else
+                    None
+
+            let biasGradient =
+                bias
+                |> Option.map (fun b -> torch.zeros (b.shape, dtype = torch.float32, device = b.device))
+
+            for start in 0L .. rows .. total - 1L do
+                use scope = torch.NewDisposeScope()
+                let count = min rows (total - start)
+                let part = hidden.narrow (0L, start, count)
+                let struct (chunk, gradient) = chunkLoss frozen total part (targets.narrow (0L, start, count))
+                loss.add_ chunk |> ignore
+                gradients.Add(torch.mm(gradient, weight).MoveToOuterDisposeScope())
+
+                weightGradient
+                |> Option.iter (fun sum -> sum.add_ (torch.mm (gradient.t (), part)) |> ignore)
+
+                biasGradient |> Option.iter (fun sum -> sum.add_ (gradient.sum 0L) |> ignore)
+
+            (loss / float32 total).squeeze (0L), torch.cat (gradients, 0L), weightGradient, biasGradient
+
+        [ if wants hidden then
+              carry hidden hiddenGradients
+          match weightGradient with
+          | Some g -> carry head.Weight g
+          | None -> ()
+          match bias, biasGradient with
+          | Some b, Some g -> carry b g
+          | _ -> () ]
+        |> List.fold (fun (sum: Tensor) term -> sum + term) loss
+
+    /// <summary>
+    /// <see cref="M:Reft.Core.CrossEntropyModule.fused"/> where first derivatives are enough, else
+    /// <see cref="M:Reft.Core.CrossEntropyModule.plain"/>.
+    /// </summary>
+    let mean (kernel: AttentionKernel) : Linear -> Tensor -> Tensor -> Tensor =
+        match kernel with
+        | AttentionKernel.Fused -> fused
+        | AttentionKernel.Plain -> plain

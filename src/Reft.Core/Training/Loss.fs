@@ -1,0 +1,71 @@
+namespace Reft.Core
+
+open TorchSharp
+
+/// <summary>
+/// What training minimises: a pure function of a batch and parameters, the mean over the batch's scored tokens, as a
+/// scalar fp32 tensor that gradients can flow through.
+/// </summary>
+type Loss = Batch -> Parameters -> Tensor
+
+/// <summary>Losses.</summary>
+[<RequireQualifiedAccess>]
+module Loss =
+
+    /// The mean cross-entropy of a batch's scored tokens: the head reads no other position.
+    let private causal (tuned: Context -> Transformer) (batch: Batch) (context: Context) : Tensor =
+        if batch.Scored.Length = 0 then
+            invalidArg (nameof batch) "no token of the batch is scored: expected at least one label that is not -100"
+
+        let tuned = tuned context
+        let hidden = tuned |> Transformer.residual context (Batch.ids tuned.Device batch)
+        let rows = (torch.tensor batch.Scored).``to`` tuned.Device
+        let targets = (torch.tensor batch.Targets).``to`` tuned.Device
+
+        let scored =
+            hidden.view(-1L, int64 tuned.Config.Hidden).index_select (0L, rows) // [scored, hidden]
+            |> tuned.Norm
+
+        CrossEntropy.mean context.Attention tuned.Head scored targets
+
+    let private contextOf (batch: Batch) (model: Transformer) =
+        model |> Transformer.context None 0 batch.Columns batch.Spans
+
+    /// <summary>
+    /// The next-token loss of a frozen model with a spec attached, as a function of the spec's parameters. It has a first
+    /// derivative; <see cref="M:Reft.Core.LossModule.reftSmooth"/> has all.
+    /// </summary>
+    let reft (spec: ReftSpec) (model: Transformer) : Loss =
+        fun batch theta ->
+            model
+            |> contextOf batch
+            |> causal (fun context -> model |> Reft.attach spec theta context) batch
+
+    /// <summary>
+    /// <see cref="M:Reft.Core.LossModule.reft"/> by formulas that have derivatives of every order, for Hessians; slower,
+    /// and it holds all logits.
+    /// </summary>
+    let reftSmooth (spec: ReftSpec) (model: Transformer) : Loss =
+        fun batch theta ->
+            model
+            |> contextOf batch
+            |> Context.withPlainAttention
+            |> causal (fun context -> model |> Reft.attach spec theta context) batch
+
+    /// <summary>
+    /// The next-token loss of a model built from the parameters themselves, for training all weights.
+    /// </summary>
+    /// <param name="build">All weights → the model, e.g. <c>fun theta -> Llama.build config (fun name -> theta[name])</c>.</param>
+    /// <param name="batch">The batch.</param>
+    /// <param name="theta">All weights.</param>
+    let fullModel (build: Parameters -> Transformer) (batch: Batch) (theta: Parameters) : Tensor =
+        let model = build theta
+        model |> contextOf batch |> causal (fun _ -> model) batch
+
+    /// <summary>
+    /// A loss as a function of one flat vector, for the functions that differentiate:
+    /// <c>dsharp.grad (loss batch |> Loss.ofVector theta) theta.Vector</c>.
+    /// </summary>
+    /// <param name="layout">Names, shapes and constants; its trainable values are not read.</param>
+    /// <param name="loss">A function of parameters.</param>
+    let ofVector (layout: Parameters) (loss: Parameters -> Tensor) : Tensor -> Tensor = layout.OfVector >> loss
