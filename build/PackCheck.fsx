@@ -98,7 +98,7 @@ let run () =
     let folder = Shell.emptyFolder "packages"
 
     for project in [ "src/Reft.Core"; "src/Reft.Interop.CSharp"; "src/Reft.Cli" ] do
-        Shell.dotnet [ "pack"; project; "-c"; "Release"; "--no-restore"; "--nologo"; "-v"; "q"; "-m:1"; "-o"; folder ]
+        Shell.dotnet [ "pack"; project; "-c"; "Release"; "--no-build"; "--nologo"; "-v"; "q"; "-m:1"; "-o"; folder ]
 
     let package id =
         Directory.GetFiles(folder, id + ".*.nupkg") |> Array.exactlyOne |> open'
@@ -108,7 +108,7 @@ let run () =
     for packed in [ core; facade; tool ] do
         printfn $"{packed.Id} {packed.Version}: %A{dependencies packed |> Map.toList}"
 
-    let fsharpCore, torchSharp = ("FSharp.Core", "10.0.100"), ("TorchSharp", "[0.107.0,0.108.0)")
+    let fsharpCore, torchSharp = ("FSharp.Core", "10.0.111"), ("TorchSharp", "[0.107.0,0.108.0)")
     let tokenizers = "Microsoft.ML.Tokenizers", "[2.0.1,3.0.0)"
 
     checkLibrary folder [ fsharpCore; tokenizers; torchSharp ] core

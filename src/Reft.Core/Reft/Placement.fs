@@ -81,6 +81,13 @@ module ReftSpec =
         && a.Site.Component = b.Site.Component
         && not (disjointHeads a.Site b.Site)
 
+    /// The rule for short prompts says nothing about tokens that are still being generated.
+    let internal rule (placement: Placement) =
+        if placement.When = Phase.Prompt then
+            Some placement.ShortPrompt
+        else
+            None
+
     /// A prompt so long that no rule for short ones applies.
     [<Literal>]
     let private LongPrompt = 4096
@@ -93,7 +100,7 @@ module ReftSpec =
             | Phase.Always -> 0, 2 * LongPrompt
 
         placement.Where
-        |> Positions.resolve placement.ShortPrompt placement.Tie count
+        |> Positions.resolve (rule placement) placement.Tie count
         |> List.map (fun struct (_, token) -> start + token)
 
     let private refuseOverlap where (tokens: int list) =

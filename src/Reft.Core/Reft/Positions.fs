@@ -175,11 +175,14 @@ module Positions =
     /// The tokens of a row: pairs of a group (an index into <see cref="M:Reft.Core.PositionsModule.groups"/>) and a token
     /// in [0, <paramref name="count"/>), without duplicates within a part.
     /// </summary>
-    /// <param name="rule">What to do with short prompts.</param>
+    /// <param name="rule">
+    /// What to do with short prompts; <c>None</c> outside the prompt, where tokens are edited as they come and a short
+    /// phase merely has not come far.
+    /// </param>
     /// <param name="tying">Who shares parameters.</param>
     /// <param name="count">The tokens of the phase, e.g. the length of the prompt.</param>
     /// <param name="positions">Which of them.</param>
-    let resolve (rule: ShortPrompt) (tying: Tying) (count: int) (positions: Positions) : struct (int * int) list =
+    let resolve (rule: ShortPrompt option) (tying: Tying) (count: int) (positions: Positions) : struct (int * int) list =
         let parts = parts positions
 
         let total choose = parts |> List.sumBy choose
@@ -196,9 +199,10 @@ module Positions =
 
         let prefixLimit, suffixLimit =
             match rule with
-            | ShortPrompt.Pyreft -> count / 2, count / 2
-            | ShortPrompt.Paper when count < prefix + suffix -> count / 2, (count + 1) / 2
-            | ShortPrompt.Paper -> prefix, suffix
+            | Some ShortPrompt.Pyreft -> count / 2, count / 2
+            | Some ShortPrompt.Paper when count < prefix + suffix -> count / 2, (count + 1) / 2
+            | Some ShortPrompt.Paper
+            | None -> min prefix count, min suffix count
 
         // Slots count from the start, those of a suffix from the end: slot 0 of a suffix is the last token.
         let tokens part =

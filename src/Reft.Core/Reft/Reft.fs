@@ -68,7 +68,7 @@ module Reft =
                 | Phase.Decode -> span.Prompt, span.Length - span.Prompt
                 | Phase.Always -> 0, span.Length
 
-            for struct (group, token) in Positions.resolve placement.ShortPrompt placement.Tie count placement.Where do
+            for struct (group, token) in Positions.resolve (ReftSpec.rule placement) placement.Tie count placement.Where do
                 let column = span.Column(start + token) - context.Offset
 
                 if column >= 0 && column < context.Length then

@@ -86,7 +86,9 @@ module Autograd =
         Native.load ()
 
         if not (x.is_floating_point ()) then
-            invalidArg (nameof x) $"only floating-point tensors can be differentiated by: expected such a dtype, found {x.dtype}"
+            invalidArg
+                (nameof x)
+                $"only floating-point tensors can be differentiated by: expected such a dtype, found {x.dtype}"
 
         x.detach().requires_grad_ true
 
@@ -185,8 +187,7 @@ module Autograd =
     /// freed.
     /// </summary>
     /// <remarks>
-    /// Where y may itself take derivatives (a gradient penalty), use <c>valueAndGradients</c>: it tells the inner ones to
-    /// record themselves, and so keeps their share of the gradient.
+    /// Where y may itself take derivatives, compute it within <c>recording</c>; <c>valueAndGradients</c> does.
     /// </remarks>
     /// <exception cref="T:System.ArgumentException">
     /// y is not a scalar or does not depend on one of the xs, or one of them is detached or not a leaf.
@@ -196,8 +197,11 @@ module Autograd =
     /// Whether a derivative is being taken around this call, by which its result must stay differentiable.
     let internal isNested () = Nesting.Depth > 0
 
-    /// Runs the body of a derivative, with recording on even under `no_grad`.
-    let internal nest (body: unit -> 'T) : 'T =
+    /// <summary>
+    /// Runs a computation that <c>gradients</c> will differentiate, with recording on even under <c>no_grad</c>: derivatives
+    /// taken inside it (a gradient penalty) record themselves, so that their share of the gradient is not lost.
+    /// </summary>
+    let recording (body: unit -> 'T) : 'T =
         Native.load ()
         use _ = torch.enable_grad ()
         Nesting.Depth <- Nesting.Depth + 1
@@ -215,7 +219,7 @@ module Autograd =
     let valueAndGradients (f: Tensor list -> Tensor) (xs: Tensor list) : Tensor * Tensor list =
         let results =
             Scope.runList (fun () ->
-                nest (fun () ->
+                recording (fun () ->
                     let variables = xs |> List.map variable
                     let y = f variables
                     y.detach () :: gradients y variables))

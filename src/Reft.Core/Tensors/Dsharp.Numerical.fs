@@ -75,8 +75,7 @@ module DsharpNumerical =
 
         /// <summary>The gradient of a scalar-valued function, of x's shape: two calls of f for each element.</summary>
         static member numgrad (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor =
-            Scope.run (fun () ->
-                (directions x |> Array.map (dsharp.numgradv epsilon f x) |> torch.stack).view x.shape)
+            Scope.run (fun () -> (directions x |> Array.map (dsharp.numgradv epsilon f x) |> torch.stack).view x.shape)
 
         /// <summary>J v, of the value's shape.</summary>
         static member numjacobianv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor =
@@ -91,7 +90,7 @@ module DsharpNumerical =
 
         /// <summary>Jᵀ v, of x's shape, for a v of the value's shape.</summary>
         static member numjacobianTv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor =
-            dsharp.numgrad epsilon (fun x -> (f x * v).sum ()) x
+            dsharp.numgrad epsilon (fun x -> (f x * v).sum()) x
 
         /// <summary>The product H v of the Hessian, of x's shape.</summary>
         static member numhessianv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor =
@@ -107,7 +106,7 @@ module DsharpNumerical =
 
         /// <summary>The Laplacian, the trace of the Hessian.</summary>
         static member numlaplacian (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor =
-            Scope.run (fun () -> (dsharp.numhessian epsilon f x).trace ())
+            Scope.run (fun () -> (dsharp.numhessian epsilon f x).trace())
 
         /// <summary>The curl of a vector field in three dimensions.</summary>
         static member numcurl (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor =
@@ -129,64 +128,64 @@ module DsharpNumerical =
 
         /// <summary>The value and <c>numdiff</c>.</summary>
         static member numfdiff (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numdiff epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numdiff epsilon f x)
 
         /// <summary>The value and <c>numdiff2</c>.</summary>
         static member numfdiff2 (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numdiff2 epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numdiff2 epsilon f x)
 
         /// <summary>The value and <c>numgradv</c>.</summary>
         static member numfgradv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numgradv epsilon f x v)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numgradv epsilon f x v)
 
         /// <summary>The value and <c>numgrad</c>.</summary>
         static member numfgrad (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numgrad epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numgrad epsilon f x)
 
         /// <summary>The value and <c>numjacobianv</c>.</summary>
         static member numfjacobianv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numjacobianv epsilon f x v)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numjacobianv epsilon f x v)
 
         /// <summary>The value and <c>numjacobian</c>.</summary>
         static member numfjacobian (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numjacobian epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numjacobian epsilon f x)
 
         /// <summary>The value and <c>numjacobianTv</c>.</summary>
         static member numfjacobianTv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numjacobianTv epsilon f x v)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numjacobianTv epsilon f x v)
 
         /// <summary>The value and <c>numhessianv</c>.</summary>
         static member numfhessianv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numhessianv epsilon f x v)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numhessianv epsilon f x v)
 
         /// <summary>The value and <c>numhessian</c>.</summary>
         static member numfhessian (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numhessian epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numhessian epsilon f x)
 
         /// <summary>The value and <c>numlaplacian</c>.</summary>
         static member numflaplacian (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numlaplacian epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numlaplacian epsilon f x)
 
         /// <summary>The value and <c>numcurl</c>.</summary>
         static member numfcurl (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numcurl epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numcurl epsilon f x)
 
         /// <summary>The value and <c>numdivergence</c>.</summary>
         static member numfdivergence (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numdivergence epsilon f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numdivergence epsilon f x)
 
         /// <summary>The value and the results of <c>numgradhessian</c>.</summary>
         static member numfgradhessian (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor * Tensor =
             Scope.run3 (fun () ->
                 let a, b = dsharp.numgradhessian epsilon f x
-                (f x).alias (), a, b)
+                (f x).alias(), a, b)
 
         /// <summary>The value and the results of <c>numcurldivergence</c>.</summary>
         static member numfcurldivergence (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor * Tensor =
             Scope.run3 (fun () ->
                 let a, b = dsharp.numcurldivergence epsilon f x
-                (f x).alias (), a, b)
+                (f x).alias(), a, b)
 
         /// <summary>The value and <c>numdiffn</c>.</summary>
         static member numfdiffn (epsilon: float) (n: int) (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-            Scope.run2 (fun () -> (f x).alias (), dsharp.numdiffn epsilon n f x)
+            Scope.run2 (fun () -> (f x).alias(), dsharp.numdiffn epsilon n f x)

@@ -13,7 +13,7 @@ module DsharpReduction =
 
     // TorchSharp 0.107's var(unbiased) without a dimension ignores its argument.
     let private varianceOverAll (unbiased: bool) (x: Tensor) : Tensor =
-        Scope.run (fun () -> (x.flatten ()).var (0L, unbiased))
+        Scope.run (fun () -> (x.flatten ()).var(0L, unbiased))
 
     let private keeping (keepDim: bool option) = defaultArg keepDim false
 
@@ -23,8 +23,7 @@ module DsharpReduction =
         static member sum(x: Tensor) : Tensor = x.sum ()
 
         /// <summary>The sum.</summary>
-        static member sum(x: Tensor, dim: int, ?keepDim: bool) : Tensor =
-            x.sum (int64 dim, keeping keepDim)
+        static member sum(x: Tensor, dim: int, ?keepDim: bool) : Tensor = x.sum (int64 dim, keeping keepDim)
 
         /// <summary>The sum.</summary>
         static member sum(dim: int, ?keepDim: bool) : Tensor -> Tensor =
@@ -34,15 +33,15 @@ module DsharpReduction =
         static member mean(x: Tensor) : Tensor = x.mean ()
 
         /// <summary>The mean.</summary>
-        static member mean(x: Tensor, dim: int, ?keepDim: bool) : Tensor =
-            x.mean (along dim, keeping keepDim)
+        static member mean(x: Tensor, dim: int, ?keepDim: bool) : Tensor = x.mean (along dim, keeping keepDim)
 
         /// <summary>The mean.</summary>
         static member mean(dim: int, ?keepDim: bool) : Tensor -> Tensor =
             fun x -> dsharp.mean (x, dim, ?keepDim = keepDim)
 
         /// <summary>The variance, over n − 1 unless <c>unbiased = false</c>.</summary>
-        static member variance(x: Tensor, ?unbiased: bool) : Tensor = varianceOverAll (defaultArg unbiased true) x
+        static member variance(x: Tensor, ?unbiased: bool) : Tensor =
+            varianceOverAll (defaultArg unbiased true) x
 
         /// <summary>The variance, over n − 1 unless <c>unbiased = false</c>.</summary>
         static member variance(x: Tensor, dim: int, ?keepDim: bool, ?unbiased: bool) : Tensor =
@@ -67,8 +66,7 @@ module DsharpReduction =
         static member max(x: Tensor) : Tensor = x.max ()
 
         /// <summary>The largest element.</summary>
-        static member max(x: Tensor, dim: int, ?keepDim: bool) : Tensor =
-            x.amax (along dim, keeping keepDim)
+        static member max(x: Tensor, dim: int, ?keepDim: bool) : Tensor = x.amax (along dim, keeping keepDim)
 
         /// <summary>The largest element.</summary>
         static member max(dim: int, ?keepDim: bool) : Tensor -> Tensor =
@@ -81,8 +79,7 @@ module DsharpReduction =
         static member min(x: Tensor) : Tensor = x.min ()
 
         /// <summary>The smallest element.</summary>
-        static member min(x: Tensor, dim: int, ?keepDim: bool) : Tensor =
-            x.amin (along dim, keeping keepDim)
+        static member min(x: Tensor, dim: int, ?keepDim: bool) : Tensor = x.amin (along dim, keeping keepDim)
 
         /// <summary>The smallest element.</summary>
         static member min(dim: int, ?keepDim: bool) : Tensor -> Tensor =
@@ -95,8 +92,7 @@ module DsharpReduction =
         static member argmax(x: Tensor) : Tensor = x.argmax ()
 
         /// <summary>The index of the largest element (of the flattened tensor, without a dimension). int64</summary>
-        static member argmax(x: Tensor, dim: int, ?keepDim: bool) : Tensor =
-            x.argmax (int64 dim, keeping keepDim)
+        static member argmax(x: Tensor, dim: int, ?keepDim: bool) : Tensor = x.argmax (int64 dim, keeping keepDim)
 
         /// <summary>The index of the largest element (of the flattened tensor, without a dimension). int64</summary>
         static member argmax(dim: int, ?keepDim: bool) : Tensor -> Tensor =
@@ -106,8 +102,7 @@ module DsharpReduction =
         static member argmin(x: Tensor) : Tensor = x.argmin ()
 
         /// <summary>The index of the smallest element (of the flattened tensor, without a dimension). int64</summary>
-        static member argmin(x: Tensor, dim: int, ?keepDim: bool) : Tensor =
-            x.argmin (int64 dim, keeping keepDim)
+        static member argmin(x: Tensor, dim: int, ?keepDim: bool) : Tensor = x.argmin (int64 dim, keeping keepDim)
 
         /// <summary>The index of the smallest element (of the flattened tensor, without a dimension). int64</summary>
         static member argmin(dim: int, ?keepDim: bool) : Tensor -> Tensor =
@@ -128,8 +123,7 @@ module DsharpReduction =
         static member prod(x: Tensor) : Tensor = x.prod ()
 
         /// <summary>The product.</summary>
-        static member prod(x: Tensor, dim: int, ?keepDim: bool) : Tensor =
-            x.prod (int64 dim, keeping keepDim)
+        static member prod(x: Tensor, dim: int, ?keepDim: bool) : Tensor = x.prod (int64 dim, keeping keepDim)
 
         /// <summary>The product.</summary>
         static member prod(dim: int, ?keepDim: bool) : Tensor -> Tensor =

@@ -111,13 +111,16 @@ module DsharpShape =
             torch.cat (ResizeArray tensors, int64 (defaultArg dim 0))
 
         /// <summary>Tensors joined along an existing dimension.</summary>
-        static member cat(dim: int) : #seq<Tensor> -> Tensor = fun tensors -> dsharp.cat (tensors, dim)
+        static member cat(dim: int) : #seq<Tensor> -> Tensor =
+            fun tensors -> dsharp.cat (tensors, dim)
 
         /// <summary>Tensors of one shape joined along a new dimension, 0 by default.</summary>
-        static member stack(tensors: seq<Tensor>, ?dim: int) : Tensor = torch.stack (tensors, int64 (defaultArg dim 0))
+        static member stack(tensors: seq<Tensor>, ?dim: int) : Tensor =
+            torch.stack (tensors, int64 (defaultArg dim 0))
 
         /// <summary>Tensors of one shape joined along a new dimension.</summary>
-        static member stack(dim: int) : #seq<Tensor> -> Tensor = fun tensors -> dsharp.stack (tensors, dim)
+        static member stack(dim: int) : #seq<Tensor> -> Tensor =
+            fun tensors -> dsharp.stack (tensors, dim)
 
         /// <summary>The slices along a dimension, 0 by default.</summary>
         static member unstack(x: Tensor, ?dim: int) : Tensor list =
@@ -165,7 +168,8 @@ module DsharpShape =
             fun x -> dsharp.indexSelect (x, dim, indices)
 
         /// <summary>A diagonal of a matrix, as a vector.</summary>
-        static member diagonal(x: Tensor, ?offset: int) : Tensor = x.diagonal (int64 (defaultArg offset 0))
+        static member diagonal(x: Tensor, ?offset: int) : Tensor =
+            x.diagonal (int64 (defaultArg offset 0))
 
         /// <summary>The lower triangle, zeros above.</summary>
         static member tril(x: Tensor, ?diagonal: int) : Tensor = x.tril (int64 (defaultArg diagonal 0))

@@ -18,7 +18,8 @@ module internal Argument =
 
     let sizes (shape: seq<int>) : int64[] = shape |> Seq.map int64 |> Seq.toArray
 
-    let shapeText (shape: int64[]) = String.Join("; ", shape) |> sprintf "[%s]"
+    let shapeText (shape: int64[]) =
+        String.Join("; ", shape) |> sprintf "[%s]"
 
     /// The rows of a matrix, checked to be of one length.
     let matrix (rows: seq<'row> when 'row :> seq<'value>) : 'value[] * int64[] =
@@ -28,7 +29,9 @@ module internal Argument =
         rows
         |> Array.iteri (fun i row ->
             if row.Length <> columns then
-                invalidArg (nameof rows) $"expected rows of {columns} values, like row 0, found {row.Length} in row {i}")
+                invalidArg
+                    (nameof rows)
+                    $"expected rows of {columns} values, like row 0, found {row.Length} in row {i}")
 
         Array.concat rows, [| int64 rows.Length; int64 columns |]
 
@@ -42,6 +45,35 @@ module internal Argument =
 /// </remarks>
 [<AbstractClass; Sealed>]
 type dsharp =
+
+    // torch.float64 and its like load libtorch themselves, and fail where Native.load has to go first: an argument is
+    // evaluated before the call. The enumeration's values load nothing.
+
+    /// <summary>The dtype of IEEE half precision.</summary>
+    static member float16 = torch.ScalarType.Float16
+
+    /// <summary>The dtype of bfloat16: the range of fp32, eight bits of precision.</summary>
+    static member bfloat16 = torch.ScalarType.BFloat16
+
+    /// <summary>The dtype of single precision.</summary>
+    static member float32 = torch.ScalarType.Float32
+
+    /// <summary>The dtype of double precision.</summary>
+    static member float64 = torch.ScalarType.Float64
+
+    /// <summary>The dtype of 32-bit whole numbers.</summary>
+    static member int32 = torch.ScalarType.Int32
+
+    /// <summary>The dtype of 64-bit whole numbers, which indices have.</summary>
+    static member int64 = torch.ScalarType.Int64
+
+    /// <summary>The dtype of truth values.</summary>
+    static member bool = torch.ScalarType.Bool
+
+    /// <summary>A device by name: <c>cpu</c>, <c>cuda</c>, <c>cuda:1</c>.</summary>
+    static member device(name: string) : torch.Device =
+        Native.load ()
+        torch.device name
 
     static member private create(values: Array, shape: int64[], found: torch.ScalarType, dtype, device) : Tensor =
         Native.load ()
@@ -59,90 +91,90 @@ type dsharp =
 
     /// <summary>A scalar, fp32 unless a dtype is given.</summary>
     static member tensor(value: float, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
-        dsharp.create ([| value |], [||], torch.float32, dtype, device)
+        dsharp.create ([| value |], [||], torch.ScalarType.Float32, dtype, device)
 
     /// <summary>A scalar, fp32 unless a dtype is given.</summary>
     static member tensor(value: float32, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
-        dsharp.create ([| value |], [||], torch.float32, dtype, device)
+        dsharp.create ([| value |], [||], torch.ScalarType.Float32, dtype, device)
 
     /// <summary>A scalar, int64 unless a dtype is given.</summary>
     static member tensor(value: int, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
-        dsharp.create ([| int64 value |], [||], torch.int64, dtype, device)
+        dsharp.create ([| int64 value |], [||], torch.ScalarType.Int64, dtype, device)
 
     /// <summary>A scalar, int64 unless a dtype is given.</summary>
     static member tensor(value: int64, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
-        dsharp.create ([| value |], [||], torch.int64, dtype, device)
+        dsharp.create ([| value |], [||], torch.ScalarType.Int64, dtype, device)
 
     /// <summary>A truth value.</summary>
     static member tensor(value: bool, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
-        dsharp.create ([| value |], [||], torch.bool, dtype, device)
+        dsharp.create ([| value |], [||], torch.ScalarType.Bool, dtype, device)
 
     /// <summary>A vector, fp32 unless a dtype is given.</summary>
     static member tensor(values: seq<float>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values = Seq.toArray values
-        dsharp.create (values, [| values.LongLength |], torch.float32, dtype, device)
+        dsharp.create (values, [| values.LongLength |], torch.ScalarType.Float32, dtype, device)
 
     /// <summary>A vector, fp32 unless a dtype is given.</summary>
     static member tensor(values: seq<float32>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values = Seq.toArray values
-        dsharp.create (values, [| values.LongLength |], torch.float32, dtype, device)
+        dsharp.create (values, [| values.LongLength |], torch.ScalarType.Float32, dtype, device)
 
     /// <summary>A vector, int64 unless a dtype is given.</summary>
     static member tensor(values: seq<int>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values = values |> Seq.map int64 |> Seq.toArray
-        dsharp.create (values, [| values.LongLength |], torch.int64, dtype, device)
+        dsharp.create (values, [| values.LongLength |], torch.ScalarType.Int64, dtype, device)
 
     /// <summary>A vector, int64 unless a dtype is given.</summary>
     static member tensor(values: seq<int64>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values = Seq.toArray values
-        dsharp.create (values, [| values.LongLength |], torch.int64, dtype, device)
+        dsharp.create (values, [| values.LongLength |], torch.ScalarType.Int64, dtype, device)
 
     /// <summary>A vector of truth values.</summary>
     static member tensor(values: seq<bool>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values = Seq.toArray values
-        dsharp.create (values, [| values.LongLength |], torch.bool, dtype, device)
+        dsharp.create (values, [| values.LongLength |], torch.ScalarType.Bool, dtype, device)
 
     /// <summary>A matrix from its rows, fp32 unless a dtype is given. [rows, columns]</summary>
     /// <exception cref="T:System.ArgumentException">The rows differ in length.</exception>
     static member tensor(rows: seq<float list>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values, shape = Argument.matrix rows
-        dsharp.create (values, shape, torch.float32, dtype, device)
+        dsharp.create (values, shape, torch.ScalarType.Float32, dtype, device)
 
     /// <summary>A matrix from its rows, fp32 unless a dtype is given. [rows, columns]</summary>
     /// <exception cref="T:System.ArgumentException">The rows differ in length.</exception>
     static member tensor(rows: seq<float[]>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values, shape = Argument.matrix rows
-        dsharp.create (values, shape, torch.float32, dtype, device)
+        dsharp.create (values, shape, torch.ScalarType.Float32, dtype, device)
 
     /// <summary>A matrix from its rows, int64 unless a dtype is given. [rows, columns]</summary>
     /// <exception cref="T:System.ArgumentException">The rows differ in length.</exception>
     static member tensor(rows: seq<int list>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values, shape = Argument.matrix rows
-        dsharp.create (values |> Array.map int64, shape, torch.int64, dtype, device)
+        dsharp.create (values |> Array.map int64, shape, torch.ScalarType.Int64, dtype, device)
 
     /// <summary>A matrix from its rows, int64 unless a dtype is given. [rows, columns]</summary>
     /// <exception cref="T:System.ArgumentException">The rows differ in length.</exception>
     static member tensor(rows: seq<int[]>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values, shape = Argument.matrix rows
-        dsharp.create (values |> Array.map int64, shape, torch.int64, dtype, device)
+        dsharp.create (values |> Array.map int64, shape, torch.ScalarType.Int64, dtype, device)
 
     /// <summary>A matrix from its rows, of truth values. [rows, columns]</summary>
     /// <exception cref="T:System.ArgumentException">The rows differ in length.</exception>
     static member tensor(rows: seq<bool list>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values, shape = Argument.matrix rows
-        dsharp.create (values, shape, torch.bool, dtype, device)
+        dsharp.create (values, shape, torch.ScalarType.Bool, dtype, device)
 
     /// <summary>A matrix from its rows, of truth values. [rows, columns]</summary>
     /// <exception cref="T:System.ArgumentException">The rows differ in length.</exception>
     static member tensor(rows: seq<bool[]>, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         let values, shape = Argument.matrix rows
-        dsharp.create (values, shape, torch.bool, dtype, device)
+        dsharp.create (values, shape, torch.ScalarType.Bool, dtype, device)
 
     /// <summary>A tensor of one value throughout, fp32 unless a dtype is given.</summary>
     static member full(shape: seq<int>, value: float, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         Native.load ()
         let sizes = Argument.sizes shape
-        let dtype = Nullable(defaultArg dtype torch.float32)
+        let dtype = Nullable(defaultArg dtype torch.ScalarType.Float32)
 
         value
         |> Argument.withNumber (fun value -> torch.full (sizes, value, dtype = dtype, device = Option.toObj device))
@@ -174,7 +206,7 @@ type dsharp =
         torch.eye (
             int64 rows,
             int64 (defaultArg columns rows),
-            dtype = Nullable(defaultArg dtype torch.float32),
+            dtype = Nullable(defaultArg dtype torch.ScalarType.Float32),
             device = Option.toObj device
         )
 
@@ -184,13 +216,15 @@ type dsharp =
         use start = (int64 (defaultArg start 0)).ToScalar()
         use stop = (int64 stop).ToScalar()
         use step = (int64 (defaultArg step 1)).ToScalar()
-        let dtype = Nullable(defaultArg dtype torch.int64)
+        let dtype = Nullable(defaultArg dtype torch.ScalarType.Int64)
         torch.arange (start, stop, step, dtype = dtype, device = Option.toObj device)
 
     /// <summary>Evenly spaced numbers, both ends included, fp32 unless a dtype is given.</summary>
-    static member linspace(start: float, stop: float, steps: int, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
+    static member linspace
+        (start: float, stop: float, steps: int, ?dtype: torch.ScalarType, ?device: torch.Device)
+        : Tensor =
         Native.load ()
-        let dtype = Nullable(defaultArg dtype torch.float32)
+        let dtype = Nullable(defaultArg dtype torch.ScalarType.Float32)
         torch.linspace (start, stop, int64 steps, dtype = dtype, device = Option.toObj device)
 
     /// <summary>A vector of zeros with a one at index <paramref name="hot"/>, fp32 unless a dtype is given.</summary>
@@ -205,7 +239,7 @@ type dsharp =
     static member rand(shape: seq<int>, rng: Rng, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         Scope.run (fun () ->
             let draws = rng |> Rng.uniform 0.0 1.0 (Argument.sizes shape |> Array.toList)
-            draws.``to`` (defaultArg dtype torch.float32, defaultArg device torch.CPU))
+            draws.``to`` (defaultArg dtype torch.ScalarType.Float32, defaultArg device torch.CPU))
 
     /// <summary>Draws from U[0, 1) as a function of the stream.</summary>
     static member rand(shape: seq<int>) : Rng -> Tensor = fun rng -> dsharp.rand (shape, rng)
@@ -214,7 +248,7 @@ type dsharp =
     static member randn(shape: seq<int>, rng: Rng, ?dtype: torch.ScalarType, ?device: torch.Device) : Tensor =
         Scope.run (fun () ->
             let draws = rng |> Rng.normal (Argument.sizes shape |> Array.toList)
-            draws.``to`` (defaultArg dtype torch.float32, defaultArg device torch.CPU))
+            draws.``to`` (defaultArg dtype torch.ScalarType.Float32, defaultArg device torch.CPU))
 
     /// <summary>Standard normal draws as a function of the stream.</summary>
     static member randn(shape: seq<int>) : Rng -> Tensor = fun rng -> dsharp.randn (shape, rng)

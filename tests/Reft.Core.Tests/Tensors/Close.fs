@@ -9,7 +9,9 @@ let expectClose (tolerance: float) (expected: Tensor) (actual: Tensor) (message:
 
     let error =
         Scope.free (fun () ->
-            let wide (t: Tensor) = t.detach () |> dsharp.cast TorchSharp.torch.float64
+            let wide (t: Tensor) =
+                t.detach () |> dsharp.cast dsharp.float64
+
             let expected, actual = wide expected, wide actual
             let scale = max 1.0 (expected.abs().max().item<float>())
             (expected - actual).abs().max().item<float>() / scale)
@@ -21,7 +23,7 @@ let expectClose (tolerance: float) (expected: Tensor) (actual: Tensor) (message:
 let expectValues (expected: float list) (actual: Tensor) (message: string) =
     let values =
         Scope.free (fun () ->
-            (actual.detach () |> dsharp.cast TorchSharp.torch.float64).reshape(-1L).data<float>().ToArray()
+            (actual.detach () |> dsharp.cast dsharp.float64).reshape(-1L).data<float>().ToArray()
             |> Array.toList)
 
     Expect.equal values.Length expected.Length $"{message}: number of elements"

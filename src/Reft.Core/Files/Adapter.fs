@@ -1,0 +1,191 @@
+namespace Reft.Core
+
+open System
+open System.IO
+open System.Text.Json
+open TorchSharp
+
+/// <summary>
+/// A trained spec: what is attached where, its parameters, and the base model that it was trained on. It owns its
+/// parameters.
+/// </summary>
+[<Sealed>]
+type Adapter(spec: ReftSpec, parameters: Parameters, baseFamily: string, baseFingerprint: string, libraryVersion: string) =
+
+    /// <summary>What is attached where.</summary>
+    member _.Spec: ReftSpec = spec
+
+    /// <summary>Its parameters, constants included.</summary>
+    member _.Parameters: Parameters = parameters
+
+    /// <summary>The family of the model it was trained on.</summary>
+    member _.BaseFamily: string = baseFamily
+
+    /// <summary>The fingerprint of the model it was trained on; see <see cref="T:Reft.Core.Fingerprint"/>.</summary>
+    member _.BaseFingerprint: string = baseFingerprint
+
+    /// <summary>The version of the library that wrote it.</summary>
+    member _.LibraryVersion: string = libraryVersion
+
+    interface IDisposable with
+        member _.Dispose() = Parameters.dispose parameters
+
+/// <summary>
+/// Adapters on disk: a folder with <c>reft.json</c>, which says what they are, and <c>reft.safetensors</c>, which holds
+/// their parameters. Nothing in them is executed.
+/// </summary>
+[<RequireQualifiedAccess>]
+module Adapter =
+
+    [<Literal>]
+    let private FormatVersion = 1
+
+    [<Literal>]
+    let private Manifest = "reft.json"
+
+    [<Literal>]
+    let private Weights = "reft.safetensors"
+
+    [<Literal>]
+    let private LargestManifest = 16_777_216
+
+    /// <summary>The version of this library, as adapters record it.</summary>
+    let libraryVersion: string =
+        match typeof<Adapter>.Assembly.GetName().Version with
+        | null -> "0.0.0"
+        | version -> version.ToString 3
+
+    let private manifest (spec: ReftSpec) (parameters: Parameters) (family: string) (fingerprint: string) (stream: Stream) =
+        use writer = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true))
+        writer.WriteStartObject()
+        writer.WriteNumber("format_version", FormatVersion)
+        writer.WriteString("library_version", libraryVersion)
+        writer.WriteStartObject "base_model"
+        writer.WriteString("model_type", family)
+        writer.WriteString("fingerprint", fingerprint)
+        writer.WriteEndObject()
+        writer.WriteString("dtype", "float32")
+        writer.WriteNumber("trainable_parameters", parameters.TrainableCount)
+        writer.WritePropertyName "placements"
+        SpecJson.write writer spec
+        writer.WriteEndObject()
+
+    /// <summary>
+    /// Writes an adapter. An older one in the same folder is replaced only when the new one is completely on the disk.
+    /// </summary>
+    /// <param name="folder">Made if need be.</param>
+    /// <param name="config">The base model's shape.</param>
+    /// <param name="fingerprint">The base model's fingerprint.</param>
+    /// <param name="spec">What is attached where.</param>
+    /// <param name="parameters">Its parameters.</param>
+    /// <exception cref="T:System.ArgumentException">A parameter is not finite.</exception>
+    /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
+    let save (folder: string) (config: ModelConfig) (fingerprint: string) (spec: ReftSpec) (parameters: Parameters) : unit =
+        use _ = torch.NewDisposeScope()
+
+        for p in parameters.Entries do
+            if not (p.Value.isfinite().all().item<bool> ()) then
+                invalidArg (nameof parameters) $"the parameter '{p.Name}' is not finite: such an adapter would be of no use"
+
+        let tensors =
+            [ for p in parameters.Entries -> p.Name, p.Value.detach().``to`` torch.float32 ]
+
+        AtomicFile.writeAll
+            folder
+            [ Weights, Safetensors.writer (Map [ "format", "reft" ]) tensors
+              Manifest, manifest spec parameters config.Family fingerprint ]
+
+    /// Every difference between the parameters that the spec has and those in the file, or the file's.
+    let private matched (path: string) (expected: Parameters) (found: Map<string, Tensor>) =
+        let shape (t: Tensor) = "[" + String.Join(", ", t.shape) + "]"
+
+        let complaints =
+            [ for p in expected.Entries do
+                  match found.TryFind p.Name with
+                  | None -> $"missing {p.Name} {shape p.Value}"
+                  | Some t when t.shape <> p.Value.shape || t.dtype <> torch.float32 ->
+                      $"{p.Name}: expected F32 {shape p.Value}, found {t.dtype} {shape t}"
+                  | Some t when not (t.isfinite().all().item<bool> ()) -> $"{p.Name} holds numbers that are not finite"
+                  | Some _ -> ()
+              for KeyValue(name, t) in found do
+                  if (expected.TryFind name).IsNone then
+                      $"unexpected {name} {shape t}" ]
+
+        if not complaints.IsEmpty then
+            let all = String.concat "; " complaints
+            raise (InvalidDataException $"{path} does not hold the parameters that {Manifest} describes: {all}")
+
+        expected.Entries
+        |> Seq.map (fun p -> { p with Value = found[p.Name] })
+        |> Parameters
+        |> Parameters.keep
+
+    let private readManifest (folder: string) =
+        let path = Path.Combine(folder, Manifest)
+
+        if not (File.Exists path) then
+            raise (
+                FileNotFoundException(
+                    $"{folder} is not an adapter: it has no {Manifest}. Expected a folder that this library saved",
+                    path
+                )
+            )
+
+        let root = JsonValue.read LargestManifest path
+        let version = root |> JsonValue.field "format_version"
+
+        match JsonValue.natural version with
+        | 1L -> root
+        | newer when newer > int64 FormatVersion ->
+            raise (
+                InvalidDataException
+                    $"{path}: format_version {newer} is newer than this library reads ({FormatVersion}): update Reft to load it"
+            )
+        | _ -> raise (JsonValue.unexpected $"the format version {FormatVersion}" version)
+
+    /// <summary>Reads an adapter for a base model.</summary>
+    /// <param name="registry">The interventions that it may name; <see cref="P:Reft.Core.RegistryModule.standard"/> and your own.</param>
+    /// <param name="fingerprint">The base model's fingerprint; <c>None</c> takes the adapter whatever it was trained on.</param>
+    /// <param name="config">The base model's shape.</param>
+    /// <param name="folder">Where it was saved.</param>
+    /// <exception cref="T:System.IO.FileNotFoundException">A file is missing.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">
+    /// A file is damaged, was written by a newer version, was trained on another base model, or its parameters are not
+    /// those of its spec: all differences are listed.
+    /// </exception>
+    let load (registry: Registry) (fingerprint: string option) (config: ModelConfig) (folder: string) : Adapter =
+        Native.load ()
+        use _ = torch.NewDisposeScope()
+        let root = readManifest folder
+        let path = Path.Combine(folder, Manifest)
+        let baseModel = root |> JsonValue.field "base_model"
+        let trainedOn = baseModel |> JsonValue.field "fingerprint" |> JsonValue.string
+
+        match fingerprint with
+        | Some expected when expected <> trainedOn ->
+            raise (
+                InvalidDataException
+                    $"{path}: the adapter was trained on another base model: expected the fingerprint {expected} of the loaded model, found {trainedOn}. Load the model it was trained on, or override the check if you know that they are the same"
+            )
+        | _ -> ()
+
+        let spec = root |> JsonValue.field "placements" |> SpecJson.read registry
+
+        let fresh =
+            try
+                Reft.init spec config (Rng.ofSeed 0L)
+            with :? ArgumentException as e ->
+                raise (InvalidDataException($"{path}: the adapter does not fit the model: {e.Message}", e))
+
+        let weights = Path.Combine(folder, Weights)
+
+        if not (File.Exists weights) then
+            raise (FileNotFoundException($"{weights} is missing: the adapter's parameters should stand beside {Manifest}", weights))
+
+        new Adapter(
+            spec,
+            Safetensors.readAll weights |> matched weights fresh,
+            baseModel |> JsonValue.field "model_type" |> JsonValue.string,
+            trainedOn,
+            root |> JsonValue.field "library_version" |> JsonValue.string
+        )

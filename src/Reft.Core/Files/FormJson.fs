@@ -1,0 +1,118 @@
+namespace Reft.Core
+
+open System.Globalization
+open System.Text.Json
+
+/// <summary>
+/// Forms as JSON: <c>{"method": "loreft", "rank": 4}</c>, <c>{"sum": […]}</c>, <c>{"then": […]}</c>,
+/// <c>{"scale": 0.5, "edit": …}</c>, <c>{"gate": …, "edit": …}</c>, <c>{"rows": [0, 2], "edit": …}</c>,
+/// <c>{"custom": "name"}</c>, <c>{"zero": true}</c>.
+/// </summary>
+[<RequireQualifiedAccess>]
+module FormJson =
+
+    /// Deeper nesting than anyone writes, and shallow enough for any stack.
+    [<Literal>]
+    let private MaximumDepth = 32
+
+    /// A real number always has a point or an exponent, so that 1.0 is not read back as the whole number 1.
+    let private writeFloat (writer: Utf8JsonWriter) (value: float) =
+        if not (System.Double.IsFinite value) then
+            invalidArg (nameof value) $"an intervention with the number {value} cannot be saved: expected a finite number"
+
+        let text = value.ToString("R", CultureInfo.InvariantCulture)
+
+        writer.WriteRawValue(
+            if text.IndexOfAny [| '.'; 'E' |] < 0 then
+                text + ".0"
+            else
+                text
+        )
+
+    /// <summary>Writes a form.</summary>
+    /// <exception cref="T:System.ArgumentException">It holds a number that is not finite.</exception>
+    let rec write (writer: Utf8JsonWriter) (form: Form) : unit =
+        let list (key: string) parts =
+            writer.WriteStartArray key
+            parts |> List.iter (write writer)
+            writer.WriteEndArray()
+
+        let edit form =
+            writer.WritePropertyName "edit"
+            write writer form
+
+        writer.WriteStartObject()
+
+        match form with
+        | Form.Zero -> writer.WriteBoolean("zero", true)
+        | Form.Method(name, options) ->
+            writer.WriteString("method", name)
+
+            for key, value in options do
+                writer.WritePropertyName key
+
+                match value with
+                | FormOption.Int n -> writer.WriteNumberValue n
+                | FormOption.Float x -> writeFloat writer x
+                | FormOption.Text text -> writer.WriteStringValue text
+                | FormOption.Flag flag -> writer.WriteBooleanValue flag
+        | Form.Sum parts -> list "sum" parts
+        | Form.Then parts -> list "then" parts
+        | Form.Scale(factor, scaled) ->
+            writer.WritePropertyName "scale"
+            writeFloat writer factor
+            edit scaled
+        | Form.Gate(gate, gated) ->
+            writer.WritePropertyName "gate"
+            write writer gate
+            edit gated
+        | Form.Subspace(rows, chosen) ->
+            writer.WriteStartArray "rows"
+            rows |> List.iter (fun row -> writer.WriteNumberValue row)
+            writer.WriteEndArray()
+            edit chosen
+        | Form.Custom name -> writer.WriteString("custom", name)
+
+        writer.WriteEndObject()
+
+    let private readOption (value: JsonValue) =
+        match value.Element.ValueKind with
+        | JsonValueKind.String -> JsonValue.string value |> FormOption.Text
+        | JsonValueKind.True
+        | JsonValueKind.False -> JsonValue.bool value |> FormOption.Flag
+        | JsonValueKind.Number ->
+            match value.Element.GetRawText().IndexOfAny [| '.'; 'e'; 'E' |] with
+            | -1 -> JsonValue.int System.Int32.MinValue System.Int32.MaxValue value |> FormOption.Int
+            | _ -> JsonValue.float value |> FormOption.Float
+        | _ -> raise (JsonValue.unexpected "a number, a text, true or false" value)
+
+    /// <summary>Reads a form.</summary>
+    /// <exception cref="T:System.IO.InvalidDataException">The value is no form: the message names the file and the key.</exception>
+    let read (value: JsonValue) : Form =
+        let rec form depth (value: JsonValue) =
+            if depth > MaximumDepth then
+                raise (JsonValue.unexpected $"at most {MaximumDepth} interventions inside one another" value)
+
+            let inner key = value |> JsonValue.field key |> form (depth + 1)
+            let parts key = value |> JsonValue.field key |> JsonValue.items |> List.map (form (depth + 1))
+
+            match JsonValue.fields value with
+            | [ "zero", flag ] when JsonValue.bool flag -> Form.Zero
+            | [ "sum", _ ] -> Form.Sum(parts "sum")
+            | [ "then", _ ] -> Form.Then(parts "then")
+            | [ "scale", factor; "edit", _ ] -> Form.Scale(JsonValue.float factor, inner "edit")
+            | [ "gate", _; "edit", _ ] -> Form.Gate(inner "gate", inner "edit")
+            | [ "rows", rows; "edit", _ ] ->
+                let rows = rows |> JsonValue.items |> List.map (JsonValue.int 0 System.Int32.MaxValue)
+                Form.Subspace(rows, inner "edit")
+            | [ "custom", name ] -> Form.Custom(JsonValue.string name)
+            | ("method", name) :: options ->
+                Form.Method(JsonValue.string name, options |> List.map (fun (key, value) -> key, readOption value))
+            | _ ->
+                raise (
+                    JsonValue.unexpected
+                        "an intervention: an object that begins with method, sum, then, scale, gate, rows, custom or zero"
+                        value
+                )
+
+        form 0 value

@@ -1,0 +1,70 @@
+namespace Reft.Core
+
+open System.Text.Json
+
+/// <summary>Specs as JSON: a list of placements, each as data.</summary>
+[<RequireQualifiedAccess>]
+module SpecJson =
+
+    let private phases =
+        [ Phase.Prompt, "prompt"; Phase.Decode, "decode"; Phase.Always, "always" ]
+
+    let private tyings =
+        [ Tying.Tied, "tied"; Tying.Groups, "groups"; Tying.EachPosition, "each_position" ]
+
+    let private rules = [ ShortPrompt.Paper, "paper"; ShortPrompt.Pyreft, "pyreft" ]
+
+    let private nameOf table value =
+        table |> List.find (fst >> (=) value) |> snd
+
+    let private valueOf table (value: JsonValue) =
+        let name = JsonValue.string value
+
+        match table |> List.tryFind (snd >> (=) name) with
+        | Some(found, _) -> found
+        | None ->
+            let known = table |> List.map snd |> String.concat ", "
+            raise (JsonValue.unexpected $"one of {known}" value)
+
+    let private writePlacement (writer: Utf8JsonWriter) (placement: Placement) =
+        writer.WriteStartObject()
+        writer.WriteString("site", string placement.Site)
+        writer.WriteString("positions", string placement.Where)
+        writer.WriteString("phase", nameOf phases placement.When)
+        writer.WriteString("tying", nameOf tyings placement.Tie)
+        writer.WriteString("short_prompt", nameOf rules placement.ShortPrompt)
+        placement.Share |> Option.iter (fun name -> writer.WriteString("share", name))
+        writer.WritePropertyName "intervention"
+        FormJson.write writer placement.What.Form
+        writer.WriteEndObject()
+
+    /// <summary>Writes a spec.</summary>
+    let write (writer: Utf8JsonWriter) (spec: ReftSpec) : unit =
+        writer.WriteStartArray()
+        spec |> List.iter (writePlacement writer)
+        writer.WriteEndArray()
+
+    /// What a parser says of a text, as a complaint about the place in the file where it stands.
+    let private parsed (parse: 'a -> 'b) (read: JsonValue -> 'a) (value: JsonValue) : 'b =
+        try
+            value |> read |> parse
+        with :? System.ArgumentException as e ->
+            raise (System.IO.InvalidDataException($"{value.File}: key '{value.Key}': {e.Message}", e))
+
+    let private placement (registry: Registry) (value: JsonValue) : Placement =
+        let field key = JsonValue.field key value
+
+        { Site = field "site" |> parsed Site.parse JsonValue.string
+          Where = field "positions" |> parsed Positions.parse JsonValue.string
+          When = field "phase" |> valueOf phases
+          What = field "intervention" |> parsed (Registry.intervention registry) FormJson.read
+          Tie = field "tying" |> valueOf tyings
+          Share = value |> JsonValue.tryField "share" |> Option.map JsonValue.string
+          ShortPrompt = field "short_prompt" |> valueOf rules }
+
+    /// <summary>Reads a spec.</summary>
+    /// <param name="registry">The interventions that it may name.</param>
+    /// <param name="value">The list of placements.</param>
+    /// <exception cref="T:System.IO.InvalidDataException">The value is no spec, or names what the registry has not.</exception>
+    let read (registry: Registry) (value: JsonValue) : ReftSpec =
+        value |> JsonValue.items |> List.map (placement registry)
