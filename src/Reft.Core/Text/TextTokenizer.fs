@@ -1,0 +1,177 @@
+namespace Reft.Core
+
+open System
+open System.Collections.Generic
+open System.Text
+
+/// <summary>Turns token ids into text as they come, without ever giving half a character.</summary>
+/// <remarks>
+/// A token of a byte-level vocabulary may end inside a character: what it began is kept back until the tokens that
+/// complete it arrive. The pieces, with that of <see cref="M:Reft.Core.StreamDecoder.Flush"/>, add up to
+/// <see cref="M:Reft.Core.TextTokenizer.Decode"/> of all ids. Not for use by several threads.
+/// </remarks>
+[<Sealed>]
+type StreamDecoder internal (bytesOf: int -> byte[]) =
+
+    let utf8 = Encoding.UTF8.GetDecoder()
+
+    let decode (bytes: byte[]) flush =
+        let chars = Array.zeroCreate<char> (Encoding.UTF8.GetMaxCharCount(bytes.Length + 4))
+        let count = utf8.GetChars(bytes, 0, bytes.Length, chars, 0, flush)
+        String(chars, 0, count)
+
+    /// <summary>The text that this token completes: empty while a character is incomplete.</summary>
+    member _.Push(id: int) : string = decode (bytesOf id) false
+
+    /// <summary>
+    /// What is left at the end: empty, or U+FFFD for a character that never became complete. The decoder is then as new.
+    /// </summary>
+    member _.Flush() : string = decode [||] true
+
+/// What a tokenizer is made of.
+[<NoEquality; NoComparison>]
+type internal TokenizerParts =
+    { CutRaw: string -> Segment list
+      Normalise: TextNormalizer
+      CutNormalised: string -> Segment list
+      PreTokenise: PreTokenizer
+      Model: TokenModel
+      Frame: Frame
+      Added: AddedToken list
+      BytesOf: string -> byte[]
+      Bos: int option
+      Eos: int option
+      Pad: int option }
+
+/// <summary>
+/// Text ↔ token ids, as the <c>tokenizer.json</c> it was loaded from defines them
+/// (<see cref="M:Reft.Core.TokenizerFileModule.load"/>). Immutable, and safe to use from several threads.
+/// </summary>
+[<Sealed>]
+type TextTokenizer internal (parts: TokenizerParts) =
+
+    let vocabulary = parts.Model.Vocabulary
+    let addedIds = Dictionary<string, int>(StringComparer.Ordinal)
+    let addedTokens = Dictionary<int, AddedToken>()
+
+    do
+        for token in parts.Added do
+            addedIds[token.Content] <- token.Id
+            addedTokens[token.Id] <- token
+
+    let size =
+        vocabulary.Ids.Count
+        + (parts.Added
+           |> List.filter (fun token -> not (vocabulary.Ids.ContainsKey token.Content))
+           |> List.length)
+
+    let tokenOf (id: int) : string voption =
+        match addedTokens.TryGetValue id, vocabulary.Tokens.TryGetValue id with
+        | (true, added), _ -> ValueSome added.Content
+        | _, (true, token) -> ValueSome token
+        | _ -> ValueNone
+
+    let isSpecial (id: int) =
+        match addedTokens.TryGetValue id with
+        | true, token -> token.Special
+        | _ -> false
+
+    /// Text as a sequence of code points: a lone surrogate has no UTF-8, and counts as U+FFFD.
+    let wellFormed (text: string) =
+        if text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') < 0 then
+            text
+        else
+            Encoding.UTF8.GetString(Encoding.UTF8.GetBytes text)
+
+    let encodeText (result: ResizeArray<int>) (text: string) =
+        for piece in parts.PreTokenise(ResizeArray [ text ]) do
+            result.AddRange(parts.Model.Tokenise piece)
+
+    let encode (text: string) : ResizeArray<int> =
+        let result = ResizeArray<int>(text.Length / 4 + 1)
+
+        for segment in text |> wellFormed |> parts.CutRaw do
+            match segment with
+            | Segment.Token id -> result.Add id
+            | Segment.Text raw ->
+                for segment in raw |> parts.Normalise |> parts.CutNormalised do
+                    match segment with
+                    | Segment.Token id -> result.Add id
+                    | Segment.Text text -> encodeText result text
+
+        result
+
+    /// An id that no token has stands for nothing: models often have more rows than the tokenizer has tokens.
+    let bytesOf skipSpecial (id: int) =
+        match tokenOf id with
+        | ValueSome token when not (skipSpecial && isSpecial id) -> parts.BytesOf token
+        | _ -> [||]
+
+    /// <summary>The number of tokens, added ones included.</summary>
+    member _.VocabularySize: int = size
+
+    /// <summary>Beginning of sequence, if <c>tokenizer_config.json</c> names one.</summary>
+    member _.BosId: int option = parts.Bos
+
+    /// <summary>End of sequence, if <c>tokenizer_config.json</c> names one.</summary>
+    member _.EosId: int option = parts.Eos
+
+    /// <summary>Padding, if <c>tokenizer_config.json</c> names it.</summary>
+    member _.PadId: int option = parts.Pad
+
+    /// <summary>The token of an id, as the vocabulary spells it (a space is <c>Ġ</c>), if there is one.</summary>
+    member _.IdToToken(id: int) : string option =
+        match tokenOf id with
+        | ValueSome token -> Some token
+        | ValueNone -> None
+
+    /// <summary>The id of a token, as the vocabulary spells it, if there is one.</summary>
+    member _.TokenToId(token: string) : int option =
+        match addedIds.TryGetValue token, vocabulary.Ids.TryGetValue token with
+        | (true, id), _
+        | _, (true, id) -> Some id
+        | _ -> None
+
+    /// <summary>Whether a token is a special one, such as the end of sequence.</summary>
+    member _.IsSpecial(id: int) : bool = isSpecial id
+
+    /// <summary>The ids of a text.</summary>
+    /// <param name="text">The text; special tokens written out in it become their ids.</param>
+    /// <param name="addSpecial">Whether to add what the post-processor puts before and after a text, e.g. BOS and EOS.</param>
+    /// <exception cref="T:System.IO.InvalidDataException">A pattern of the tokenizer's file took too long on this text.</exception>
+    member _.Encode(text: string, addSpecial: bool) : int[] =
+        let body = encode text
+
+        if addSpecial then
+            [| yield! parts.Frame.Prefix
+               yield! body
+               yield! parts.Frame.Suffix |]
+        else
+            body.ToArray()
+
+    /// <summary>
+    /// The ids of a text that something is to follow: with what the post-processor puts before a text, e.g. BOS, and
+    /// without what it puts after it.
+    /// </summary>
+    member _.EncodePrompt(text: string) : int[] =
+        [| yield! parts.Frame.Prefix
+           yield! encode text |]
+
+    /// <summary>The ids of a text that follows a prompt: nothing is put around it.</summary>
+    member tokenizer.EncodeCompletion(text: string) : int[] = tokenizer.Encode(text, false)
+
+    /// <summary>The text of ids.</summary>
+    /// <param name="ids">The ids; one that no token has stands for nothing.</param>
+    /// <param name="skipSpecial">Whether special tokens are left out.</param>
+    /// <remarks>Bytes that are not UTF-8 become U+FFFD.</remarks>
+    member _.Decode(ids: int seq, skipSpecial: bool) : string =
+        let bytes = ResizeArray<byte>()
+
+        for id in ids do
+            bytes.AddRange(bytesOf skipSpecial id)
+
+        Encoding.UTF8.GetString(Runtime.InteropServices.CollectionsMarshal.AsSpan bytes)
+
+    /// <summary>A decoder for ids that come one by one.</summary>
+    /// <param name="skipSpecial">Whether special tokens are left out.</param>
+    member _.Stream(skipSpecial: bool) : StreamDecoder = StreamDecoder(bytesOf skipSpecial)

