@@ -18,8 +18,8 @@ public static class Interventions
     /// <param name="orthonormal">How R stays orthonormal: <c>qr</c>, or <c>householder</c> as torch does it.</param>
     /// <exception cref="ArgumentException">The rank is not positive, or a name is unknown: the message lists those there are.</exception>
     public static ReftIntervention Loreft(int rank, string activation = "linear", string orthonormal = "qr") =>
-        new(Core.LoreftModule.create(
-            new Core.LoreftOptions(rank, Core.ActivationModule.ofName(activation), Core.OrthonormalModule.ofName(orthonormal))));
+        new(Core.Loreft.create(
+            new Core.LoreftOptions(rank, Core.ActivationModule.ofName(activation), Core.Orthonormal.ofName(orthonormal))));
 
     /// <summary>
     /// Your own intervention. It is saved by its name and parameters, never as code: to load it, give it to

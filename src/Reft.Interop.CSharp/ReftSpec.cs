@@ -105,12 +105,8 @@ public sealed class ReftSpec
             SiteSet.Of(placement.Site),
             Positions.Of(placement.Where),
             new ReftIntervention(placement.What),
-            placement.When.IsPrompt ? InterventionPhase.Prompt
-                : placement.When.IsDecode ? InterventionPhase.Decode
-                : InterventionPhase.Always,
-            placement.Tie.IsTied ? ParameterTying.Tied
-                : placement.Tie.IsGroups ? ParameterTying.Groups
-                : ParameterTying.EachPosition,
+            placement.When.ToFacade(),
+            placement.Tie.ToFacade(),
             placement.Share.ValueOrNull(),
             placement.ShortPrompt.IsPaper ? ShortPromptRule.Paper : ShortPromptRule.Pyreft))]);
 
@@ -134,19 +130,9 @@ public sealed class ReftSpec
             new(
                 site,
                 Positions.Value,
-                Phase switch
-                {
-                    InterventionPhase.Prompt => Core.Phase.Prompt,
-                    InterventionPhase.Decode => Core.Phase.Decode,
-                    _ => Core.Phase.Always,
-                },
+                Phase.ToCore(),
                 Intervention.Value,
-                Tying switch
-                {
-                    ParameterTying.Tied => Core.Tying.Tied,
-                    ParameterTying.Groups => Core.Tying.Groups,
-                    _ => Core.Tying.EachPosition,
-                },
+                Tying.ToCore(),
                 SharedAs.ToOption(),
                 ShortPrompt == ShortPromptRule.Paper ? Core.ShortPrompt.Paper : Core.ShortPrompt.Pyreft);
 

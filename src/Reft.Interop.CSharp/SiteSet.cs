@@ -39,7 +39,7 @@ public sealed class SiteSet
         new([new Part(
             site.Component,
             Layers.Of(site.Layer),
-            site.Heads.HasValue() ? (site.Heads.Value.First, site.Heads.Value.Count) : null)]);
+            site.Heads.ToNullable() is { } heads ? (heads.First, heads.Count) : null)]);
 
     internal IEnumerable<Core.Site> In(int layerCount) =>
         from part in _parts
