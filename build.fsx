@@ -17,7 +17,16 @@ Context.FakeExecutionContext.Create false "build.fsx" []
 |> Context.setExecutionContext
 
 let build () =
-    Shell.dotnet [ "build"; "Reft.sln"; "-c"; "Release"; "--no-restore"; "--nologo"; "-v"; "q"; "-m:1" ]
+    Shell.dotnet
+        [ "build"
+          "Reft.sln"
+          "-c"
+          "Release"
+          "--no-restore"
+          "--nologo"
+          "-v"
+          "q"
+          "-m:1" ]
 
 let mutable testSummary: Tests.Summary option = None
 
@@ -28,7 +37,8 @@ let test long =
     if summary.Failed > 0 then
         failwith $"{summary.Failed} tests failed"
 
-let quickstart () = Shell.dotnet [ "run"; "--project"; "examples/Quickstart"; "-c"; "Release" ]
+let quickstart () =
+    Shell.dotnet [ "run"; "--project"; "examples/Quickstart"; "-c"; "Release" ]
 
 let examples () =
     for script in Shell.filesIn "examples" "*.fsx" SearchOption.TopDirectoryOnly do
@@ -36,8 +46,13 @@ let examples () =
         Shell.dotnet [ "fsi"; script ]
 
     for project in Shell.filesIn "examples" "*.csproj" SearchOption.AllDirectories do
-        // A library, such as the folder of assemblies for scripts, is not an example.
-        if File.ReadAllText(Shell.at project).Contains "<OutputType>Exe</OutputType>" then
+        let text = File.ReadAllText(Shell.at project)
+
+        // Scripts is a folder of assemblies; a program that needs arguments says so in its project.
+        if
+            text.Contains "<OutputType>Exe</OutputType>"
+            && not (text.Contains "<ExampleNeedsArguments>true<")
+        then
             printfn $"{project}"
             Shell.dotnet [ "run"; "--project"; project; "-c"; "Release" ]
 
@@ -46,11 +61,27 @@ let format () =
     Shell.dotnet [ "format"; "Reft.sln"; "--no-restore" ]
 
 let formatCheck () =
-    Shell.dotnet [ "fantomas"; "--check"; "src"; "tests"; "examples"; "benchmarks"; "build"; "build.fsx" ]
+    Shell.dotnet
+        [ "fantomas"
+          "--check"
+          "src"
+          "tests"
+          "examples"
+          "benchmarks"
+          "build"
+          "build.fsx" ]
+
     Shell.dotnet [ "format"; "Reft.sln"; "--no-restore"; "--verify-no-changes" ]
 
 let bench () =
-    Shell.dotnet [ "run"; "--project"; "benchmarks/Reft.Benchmarks"; "-c"; "Release"; "--"; "all" ]
+    Shell.dotnet
+        [ "run"
+          "--project"
+          "benchmarks/Reft.Benchmarks"
+          "-c"
+          "Release"
+          "--"
+          "all" ]
 
 /// Name, what it does, the targets that run before it, and its action.
 let targets =

@@ -12,9 +12,14 @@ open System
 open System.IO
 open System.Text.RegularExpressions
 
-type Block = { Page: string; Line: int; Tag: string; Code: string list }
+type Block =
+    { Page: string
+      Line: int
+      Tag: string
+      Code: string list }
 
-let private pages () = "README.md" :: Shell.filesIn "docs" "*.md" SearchOption.AllDirectories
+let private pages () =
+    "README.md" :: Shell.filesIn "docs" "*.md" SearchOption.AllDirectories
 
 /// The fenced blocks of a page, with the number of each block's first line.
 let private blocksOf page =
@@ -23,10 +28,21 @@ let private blocksOf page =
         | None, [] -> List.rev blocks
         | Some block, [] -> failwith $"{page}:{block.Line - 1}: this code fence is never closed"
         | None, text :: rest when text.StartsWith "```" ->
-            let block = { Page = page; Line = line + 1; Tag = text.Substring(3).Trim(); Code = [] }
+            let block =
+                { Page = page
+                  Line = line + 1
+                  Tag = text.Substring(3).Trim()
+                  Code = [] }
+
             scan blocks (Some block) (line + 1) rest
         | Some block, text :: rest when text.StartsWith "```" ->
-            scan ({ block with Code = List.rev block.Code } :: blocks) None (line + 1) rest
+            scan
+                ({ block with
+                    Code = List.rev block.Code }
+                 :: blocks)
+                None
+                (line + 1)
+                rest
         | Some block, text :: rest -> scan blocks (Some { block with Code = text :: block.Code }) (line + 1) rest
         | None, _ :: rest -> scan blocks None (line + 1) rest
 
@@ -35,12 +51,15 @@ let private blocksOf page =
 let private checkTag block =
     let language = (block.Tag.Split ' ' |> Array.head).ToLowerInvariant()
 
-    if List.contains language [ "fsharp"; "f#"; "fs"; "csharp"; "c#"; "cs" ]
-       && not (List.contains block.Tag [ "fsharp"; "fsharp run"; "csharp" ]) then
+    if
+        List.contains language [ "fsharp"; "f#"; "fs"; "csharp"; "c#"; "cs" ]
+        && not (List.contains block.Tag [ "fsharp"; "fsharp run"; "csharp" ])
+    then
         failwith
             $"{block.Page}:{block.Line - 1}: the fence tag '{block.Tag}' is not one of 'fsharp', 'fsharp run', 'csharp'. Code that cannot compile is fenced as 'text'."
 
-let private fileName (page: string) = page.Replace('/', '_').Replace(".md", "").Replace('-', '_')
+let private fileName (page: string) =
+    page.Replace('/', '_').Replace(".md", "").Replace('-', '_')
 
 // Pages show how a user refers to the packages or to the build; here the header already does.
 let private isReference (line: string) = Regex.IsMatch(line, @"^#(r|I)\s")
@@ -70,13 +89,19 @@ let private checkFSharp folder page (blocks: Block list) =
     let written = blocks |> List.filter (fun block -> block.Tag.StartsWith "fsharp")
     let executed = written |> List.filter (fun block -> block.Tag = "fsharp run")
 
-    (List.isEmpty written || fsi [ "--typecheck-only"; "--nologo" ] (script folder (fileName page) written))
-    && (List.isEmpty executed || fsi [] (script folder (fileName page + "_run") executed))
+    (List.isEmpty written
+     || fsi [ "--typecheck-only"; "--nologo" ] (script folder (fileName page) written))
+    && (List.isEmpty executed
+        || fsi [] (script folder (fileName page + "_run") executed))
 
-let private isUsing (line: string) = Regex.IsMatch(line, @"^using\s+(static\s+)?[\w.]+(\s*=\s*[^;(]+)?;\s*$")
+let private isUsing (line: string) =
+    Regex.IsMatch(line, @"^using\s+(static\s+)?[\w.]+(\s*=\s*[^;(]+)?;\s*$")
 
 let private isTypeDeclaration (line: string) =
-    Regex.IsMatch(line, @"^((public|internal|sealed|static|abstract|partial|readonly|file|ref)\s+)*(class|record|struct|interface|enum)\s")
+    Regex.IsMatch(
+        line,
+        @"^((public|internal|sealed|static|abstract|partial|readonly|file|ref)\s+)*(class|record|struct|interface|enum)\s"
+    )
 
 let private csharpPage (page: string) (blocks: Block list) =
     let usings = blocks |> List.collect _.Code |> List.filter isUsing |> List.distinct
@@ -96,10 +121,14 @@ let private csharpPage (page: string) (blocks: Block list) =
           yield! declarations
           "#line default" ]
 
-    [ yield! usings; $"namespace Docs.{fileName page};"; yield! blocks |> List.collect body ]
+    [ yield! usings
+      $"namespace Docs.{fileName page};"
+      yield! blocks |> List.collect body ]
 
 let private checkCSharp folder (blocks: Block list) =
-    let csharp = blocks |> List.filter (fun block -> block.Tag = "csharp") |> List.groupBy _.Page
+    let csharp =
+        blocks |> List.filter (fun block -> block.Tag = "csharp") |> List.groupBy _.Page
+
     let assemblies = Shell.at "src/Reft.Cli/bin/Release/net10.0"
 
     for page, ofPage in csharp do
@@ -122,7 +151,9 @@ let private checkCSharp folder (blocks: Block list) =
 
     let count = csharp |> List.sumBy (fun (_, ofPage) -> ofPage.Length)
     printfn $"  C#: {count} blocks in one project"
-    List.isEmpty csharp || Shell.runIn Shell.root [] "dotnet" [ "build"; folder; "--nologo"; "-v"; "q"; "-m:1" ] = 0
+
+    List.isEmpty csharp
+    || Shell.runIn Shell.root [] "dotnet" [ "build"; folder; "--nologo"; "-v"; "q"; "-m:1" ] = 0
 
 let run () =
     let folder = Shell.emptyFolder "docs-check"
@@ -131,7 +162,9 @@ let run () =
     blocks |> List.iter checkTag
 
     // Every page is checked before the build stops.
-    let results = checkCSharp folder blocks :: (byPage |> List.map (fun (page, ofPage) -> checkFSharp folder page ofPage))
+    let results =
+        checkCSharp folder blocks
+        :: (byPage |> List.map (fun (page, ofPage) -> checkFSharp folder page ofPage))
 
     if List.contains false results then
         failwith "a code block does not compile or run; the errors above name the page and the line"

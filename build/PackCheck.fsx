@@ -8,7 +8,11 @@ open System.IO
 open System.IO.Compression
 open System.Xml.Linq
 
-type Package = { Id: string; Version: string; Entries: string list; Nuspec: XElement }
+type Package =
+    { Id: string
+      Version: string
+      Entries: string list
+      Nuspec: XElement }
 
 let private check claim holds =
     if not holds then
@@ -29,15 +33,21 @@ let private open' (file: string) =
       Nuspec = nuspec }
 
 let private elements name (package: Package) =
-    package.Nuspec.Descendants() |> Seq.filter (fun e -> e.Name.LocalName = name) |> List.ofSeq
+    package.Nuspec.Descendants()
+    |> Seq.filter (fun e -> e.Name.LocalName = name)
+    |> List.ofSeq
 
 let private text name package =
-    elements name package |> List.tryHead |> Option.map _.Value |> Option.defaultValue ""
+    elements name package
+    |> List.tryHead
+    |> Option.map _.Value
+    |> Option.defaultValue ""
 
 /// Every dependency with its range, without those that only a build needs.
 let private dependencies package =
     elements "dependency" package
-    |> List.map (fun e -> string (e.Attribute(XName.Get "id")).Value, string (e.Attribute(XName.Get "version")).Value)
+    |> List.map (fun e ->
+        (e.Attribute(XName.Get "id")).Value, (e.Attribute(XName.Get "version")).Value.Replace(" ", ""))
     |> Map.ofList
 
 let private checkMetadata package =
@@ -45,7 +55,11 @@ let private checkMetadata package =
     check $"{package.Id} names its authors" (text "authors" package = "Reft contributors")
     check $"{package.Id} has a description" ((text "description" package).Length > 40)
     check $"{package.Id} has tags" (text "tags" package <> "")
-    check $"{package.Id} holds README.md" (List.contains "README.md" package.Entries && text "readme" package = "README.md")
+
+    check
+        $"{package.Id} holds README.md"
+        (List.contains "README.md" package.Entries && text "readme" package = "README.md")
+
     check $"{package.Id} holds LICENSE" (List.contains "LICENSE" package.Entries)
 
 let private checkLibrary (folder: string) expected package =
@@ -57,7 +71,10 @@ let private checkLibrary (folder: string) expected package =
     let symbols = Path.Combine(folder, $"{package.Id}.{package.Version}.snupkg")
     check $"{package.Id} has a symbols package with its PDB" (List.contains (assembly + ".pdb") (open' symbols).Entries)
 
-    let natives = package.Entries |> List.filter (fun entry -> entry.EndsWith ".so" || entry.StartsWith "runtimes/")
+    let natives =
+        package.Entries
+        |> List.filter (fun entry -> entry.EndsWith ".so" || entry.StartsWith "runtimes/")
+
     check $"{package.Id} holds no native library, found %A{natives}" natives.IsEmpty
 
     let found = dependencies package |> Map.toList
@@ -66,7 +83,11 @@ let private checkLibrary (folder: string) expected package =
 /// Installs the tool from its packed file and runs it far from the repository.
 let private checkTool (folder: string) (package: Package) =
     checkMetadata package
-    let natives = package.Entries |> List.filter (fun entry -> entry.EndsWith "linux-x64/native/libtorch_cpu.so")
+
+    let natives =
+        package.Entries
+        |> List.filter (fun entry -> entry.EndsWith "linux-x64/native/libtorch_cpu.so")
+
     check $"{package.Id} holds libtorch for Linux x64 once, found %A{natives}" (natives.Length = 1)
 
     let away = Path.Combine(Path.GetTempPath(), $"reft-pack-check-{Guid.NewGuid():N}")
@@ -74,7 +95,16 @@ let private checkTool (folder: string) (package: Package) =
 
     try
         Shell.dotnet
-            [ "tool"; "install"; package.Id; "--version"; package.Version; "--tool-path"; away; "--source"; folder; "--no-cache" ]
+            [ "tool"
+              "install"
+              package.Id
+              "--version"
+              package.Version
+              "--tool-path"
+              away
+              "--source"
+              folder
+              "--no-cache" ]
 
         let reft = Path.Combine(away, "reft")
         let run arguments = Shell.capture away reft arguments
@@ -87,7 +117,11 @@ let private checkTool (folder: string) (package: Package) =
             let rows = Path.Combine(away, "rows.jsonl")
             File.WriteAllText(rows, """{"input_ids": [1, 2, 3, 4]}""" + "\n")
             let code, line = run [ "score"; "--model"; model; "--input"; rows; "--json" ]
-            check $"`reft score` scores a model outside the repository, found: {line}" (code = 0 && line.Contains "\"logprobs\"")
+
+            check
+                $"`reft score` scores a model outside the repository, found: {line}"
+                (code = 0 && line.Contains "\"logprobs\"")
+
             printfn "reft score: ran outside the repository"
         else
             printfn $"reft score: NOT RUN (command there: {hasScore}, golden model there: {Directory.Exists model})"
@@ -98,17 +132,31 @@ let run () =
     let folder = Shell.emptyFolder "packages"
 
     for project in [ "src/Reft.Core"; "src/Reft.Interop.CSharp"; "src/Reft.Cli" ] do
-        Shell.dotnet [ "pack"; project; "-c"; "Release"; "--no-build"; "--nologo"; "-v"; "q"; "-m:1"; "-o"; folder ]
+        Shell.dotnet
+            [ "pack"
+              project
+              "-c"
+              "Release"
+              "--no-build"
+              "--nologo"
+              "-v"
+              "q"
+              "-m:1"
+              "-o"
+              folder ]
 
     let package id =
         Directory.GetFiles(folder, id + ".*.nupkg") |> Array.exactlyOne |> open'
 
-    let core, facade, tool = package "Reft.Core", package "Reft.Interop.CSharp", package "Reft.Cli"
+    let core, facade, tool =
+        package "Reft.Core", package "Reft.Interop.CSharp", package "Reft.Cli"
 
     for packed in [ core; facade; tool ] do
         printfn $"{packed.Id} {packed.Version}: %A{dependencies packed |> Map.toList}"
 
-    let fsharpCore, torchSharp = ("FSharp.Core", "10.0.111"), ("TorchSharp", "[0.107.0,0.108.0)")
+    let fsharpCore, torchSharp =
+        ("FSharp.Core", "10.0.111"), ("TorchSharp", "[0.107.0,0.108.0)")
+
     let tokenizers = "Microsoft.ML.Tokenizers", "[2.0.1,3.0.0)"
 
     checkLibrary folder [ fsharpCore; tokenizers; torchSharp ] core

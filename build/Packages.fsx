@@ -22,7 +22,8 @@ let private cache () =
 /// is configured with, so that the build also works behind a mirror.
 let setFeed () =
     if String.IsNullOrEmpty(Environment.GetEnvironmentVariable feedVariable) then
-        let _, sources = Shell.capture Shell.root "dotnet" [ "nuget"; "list"; "source"; "--format"; "short" ]
+        let _, sources =
+            Shell.capture Shell.root "dotnet" [ "nuget"; "list"; "source"; "--format"; "short" ]
 
         match Regex.Match(sources, @"^E\w*\s+(\S+)", RegexOptions.Multiline) with
         | m when m.Success -> Environment.SetEnvironmentVariable(feedVariable, m.Groups[1].Value)
@@ -44,30 +45,67 @@ let private checkDisk () =
         failwith
             $"{free / 1_000_000L} MB are free at {Shell.root}; packages, build outputs and packed files need about {neededDisk / 1_000_000L} MB."
 
-/// Megabytes that a restore downloads into an empty cache, measured (see CONTRIBUTING.md): libtorch, then all others.
-let private libtorchMegabytes, othersMegabytes = 150, 45
+/// Megabytes that a restore downloads into an empty cache, measured: libtorch, then all others. The unpacked cache takes 0.8 GB.
+let private libtorchMegabytes, othersMegabytes = 130, 50
 
 let private sayDownload () =
-    let have (package: string) = Directory.Exists(Path.Combine(cache (), package))
+    let have (package: string) =
+        Directory.Exists(Path.Combine(cache (), package))
 
     let megabytes =
-        [ if not (have "libtorch-cpu-linux-x64") then libtorchMegabytes
-          if not (have "torchsharp") then othersMegabytes ]
+        [ if not (have "libtorch-cpu-linux-x64") then
+              libtorchMegabytes
+          if not (have "torchsharp") then
+              othersMegabytes ]
         |> List.sum
 
     match megabytes with
-    | 0 -> printfn "Restoring packages: libtorch and TorchSharp are in the package cache, little or nothing to download."
+    | 0 ->
+        printfn "Restoring packages: libtorch and TorchSharp are in the package cache, little or nothing to download."
     | n -> printfn $"Restoring packages: about {n} MB to download into {cache ()}."
+
+let private projects () =
+    Shell.filesIn "." "*.?sproj" SearchOption.AllDirectories
+
+/// Written after a restore. A restore that has nothing to do still costs half a minute, so it is skipped while nothing
+/// that it reads is newer.
+let private stamp = Shell.at "paket-files/reft.restored"
+
+let private isRestored () =
+    let inputs =
+        [ "paket.lock"
+          "paket.dependencies"
+          "dotnet-tools.json"
+          "global.json"
+          "Reft.sln" ]
+        @ Shell.filesIn "." "Directory.Build.*" SearchOption.TopDirectoryOnly
+        @ Shell.filesIn "." "paket.references" SearchOption.AllDirectories
+        @ projects ()
+
+    let isOutputThere (project: string) =
+        let folder = Path.GetDirectoryName(Shell.at project) |> string
+        File.Exists(Path.Combine(folder, "obj", "project.assets.json"))
+
+    File.Exists stamp
+    && Directory.Exists(Path.Combine(cache (), "torchsharp"))
+    && inputs
+       |> List.forall (fun file -> File.GetLastWriteTimeUtc(Shell.at file) < File.GetLastWriteTimeUtc stamp)
+    && projects () |> List.forall isOutputThere
 
 /// Checks the machine, then restores tools and packages. Leaves the lock and the projects untouched.
 let restore () =
     checkSdk ()
     checkDisk ()
     setFeed ()
-    sayDownload ()
-    Shell.dotnet [ "tool"; "restore" ]
-    Shell.dotnet [ "paket"; "restore" ]
-    Shell.dotnet [ "restore"; "Reft.sln"; "-v"; "q"; "-m:1" ]
+
+    if isRestored () then
+        printfn "The packages are restored and nothing they depend on has changed."
+    else
+        sayDownload ()
+        Shell.dotnet [ "tool"; "restore" ]
+        Shell.dotnet [ "paket"; "restore" ]
+        Shell.dotnet [ "restore"; "Reft.sln"; "-v"; "q"; "-m:1" ]
+        File.WriteAllText(stamp, "")
 
 /// Resolves newer versions within the ranges of paket.dependencies. Paket writes the feed's address into the lock and
 /// strips the Condition from each project's import of its targets; both are undone here.
@@ -75,8 +113,9 @@ let update () =
     setFeed ()
     let feed = Environment.GetEnvironmentVariable feedVariable |> string
     let lock = Shell.at "paket.lock"
-    let projects = Shell.filesIn "." "*.?sproj" SearchOption.AllDirectories
-    let before = projects |> List.map (fun file -> file, File.ReadAllBytes(Shell.at file))
+
+    let before =
+        projects () |> List.map (fun file -> file, File.ReadAllBytes(Shell.at file))
 
     // A first resolve misses dependencies that the feed's metadata leaves out and finds them in the downloaded packages.
     let rec untilStable attempt =
@@ -92,5 +131,7 @@ let update () =
         for file, content in before do
             File.WriteAllBytes(Shell.at file, content)
 
-        let text = File.ReadAllText(lock).Replace("\r\n", "\n").Replace(feed, "%NUGET_FEED%").TrimEnd()
+        let text =
+            File.ReadAllText(lock).Replace("\r\n", "\n").Replace(feed, "%NUGET_FEED%").TrimEnd()
+
         File.WriteAllText(lock, text + "\n")

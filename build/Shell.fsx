@@ -9,11 +9,21 @@ let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, ".."))
 
 let at (relative: string) = Path.Combine(root, relative)
 
-let private start (folder: string) (captured: bool) (environment: (string * string) list) (program: string) (arguments: string list) =
-    let info = ProcessStartInfo(program, arguments, WorkingDirectory = folder, RedirectStandardOutput = captured)
+let private start
+    (folder: string)
+    (captured: bool)
+    (environment: (string * string) list)
+    (program: string)
+    (arguments: string list)
+    =
+    let info =
+        ProcessStartInfo(program, arguments, WorkingDirectory = folder, RedirectStandardOutput = captured)
 
     // No compiler or build server outlives the command that needed it.
-    for name, value in [ "MSBUILDDISABLENODEREUSE", "1"; "UseSharedCompilation", "false"; yield! environment ] do
+    for name, value in
+        [ "MSBUILDDISABLENODEREUSE", "1"
+          "UseSharedCompilation", "false"
+          yield! environment ] do
         info.Environment[name] <- value
 
     match Process.Start info with
@@ -59,7 +69,8 @@ let filesIn (folder: string) (pattern: string) (depth: SearchOption) =
         Directory.GetFiles(at folder, pattern, depth)
         |> Array.map (fun file -> Path.GetRelativePath(root, file).Replace('\\', '/'))
         |> Array.filter (fun file ->
-            file.Split '/' |> Array.forall (fun part -> part <> "bin" && part <> "obj" && part <> "artifacts"))
+            file.Split '/'
+            |> Array.forall (fun part -> part <> "bin" && part <> "obj" && part <> "artifacts"))
         |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
         |> List.ofArray
     else

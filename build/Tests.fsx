@@ -18,22 +18,30 @@ let private read (report: string) =
             |> List.ofSeq
             |> List.filter (fun case -> case.Element(XName.Get "skipped") |> isNull)
             |> List.partition (fun case ->
-                [ "failure"; "error" ] |> List.exists (fun tag -> not (isNull (case.Element(XName.Get tag)))))
+                [ "failure"; "error" ]
+                |> List.exists (fun tag -> not (isNull (case.Element(XName.Get tag)))))
 
-        { Passed = good.Length; Failed = bad.Length }
+        { Passed = good.Length
+          Failed = bad.Length }
     else
         { Passed = 0; Failed = 1 }
 
 /// Runs every test project, also after a failure. With `long`, the tests that take minutes run too.
 let run long =
     let reports = Shell.emptyFolder "tests"
-    let environment = [ if long then "REFT_LONG_TESTS", "1" ]
+
+    let environment =
+        [ if long then
+              "REFT_LONG_TESTS", "1" ]
 
     [ for project in projects do
           let report = Path.Combine(reports, project + ".xml")
           let assembly = Shell.at $"tests/{project}/bin/Release/net10.0/{project}.dll"
           printfn $"{project}"
-          let code = Shell.runIn Shell.root environment "dotnet" [ assembly; "--junit-summary"; report; "--no-spinner" ]
+
+          let code =
+              Shell.runIn Shell.root environment "dotnet" [ assembly; "--junit-summary"; report; "--no-spinner" ]
+
           let summary = read report
 
           if code <> 0 && summary.Failed = 0 then
@@ -41,4 +49,6 @@ let run long =
               { summary with Failed = 1 }
           else
               summary ]
-    |> List.reduce (fun a b -> { Passed = a.Passed + b.Passed; Failed = a.Failed + b.Failed })
+    |> List.reduce (fun a b ->
+        { Passed = a.Passed + b.Passed
+          Failed = a.Failed + b.Failed })

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Reft.Core;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Reft.Benchmarks;

@@ -8,10 +8,7 @@ let config: ModelConfig =
     { Family = "llama"
       Hidden = 256
       Layers = 4
-      Heads =
-        { Heads = 4
-          KvHeads = 2
-          HeadDim = 64 }
+      Heads = { Heads = 4; KvHeads = 2; HeadDim = 64 }
       Intermediate = 640
       Vocabulary = 4096
       Context = 512
@@ -35,7 +32,13 @@ let init (rng: Rng) : Parameters =
             Parameters.entry Role.Undecayed name (torch.ones (List.toArray shape))
         else
             let output = name.EndsWith "o_proj.weight" || name.EndsWith "down_proj.weight"
-            let deviation = if output then 0.02 / sqrt (2.0 * float config.Layers) else 0.02
+
+            let deviation =
+                if output then
+                    0.02 / sqrt (2.0 * float config.Layers)
+                else
+                    0.02
+
             Parameters.entry Role.Decayed name (Rng.normal shape (Rng.fork i rng) * float32 deviation))
     |> Parameters
 

@@ -20,7 +20,12 @@ let main args =
     let batchSize, length = 8, 256
     Native.load ()
     let train = Path.Combine(data, "train.bin") |> TokenFile.read
-    let validation = Path.Combine(data, "validation.bin") |> TokenFile.read |> TokenFile.windows length 0
+
+    let validation =
+        Path.Combine(data, "validation.bin")
+        |> TokenFile.read
+        |> TokenFile.windows length 0
+
     let rng = Rng.ofSeed 20240404L
 
     // Endless epochs, each shuffled and cut at places of its own.
@@ -44,7 +49,10 @@ let main args =
                     WeightDecay = 0.1 } }
 
     let parameters = BaseModel.init rng
-    printfn $"{parameters.TrainableCount:N0} parameters, {train.Length:N0} tokens, {steps} steps of {batchSize} × {length}"
+
+    printfn
+        $"{parameters.TrainableCount:N0} parameters, {train.Length:N0} tokens, {steps} steps of {batchSize} × {length}"
+
     let clock = Stopwatch.StartNew()
 
     let evaluate (state: TrainState) =
@@ -66,7 +74,9 @@ let main args =
     for report, state in Trainer.steps options BaseModel.loss (TrainState.create rng parameters) batches do
         if report.Step % 20 = 0 then
             let speed = float (report.Step * batchSize * length) / clock.Elapsed.TotalSeconds
-            printfn $"step {report.Step} loss {report.Loss:F3} norm {report.GradientNorm:F2} lr {report.LearningRate:E1} {speed:F0} tokens/s"
+
+            printfn
+                $"step {report.Step} loss {report.Loss:F3} norm {report.GradientNorm:F2} lr {report.LearningRate:E1} {speed:F0} tokens/s"
 
         if report.Step % 250 = 0 || report.Step = steps then
             printfn $"step {report.Step} validation {evaluate state:F4}"

@@ -9,7 +9,9 @@ let read (path: string) : int[] =
     let bytes = File.ReadAllBytes path
 
     if bytes.Length % 2 <> 0 then
-        raise (InvalidDataException $"{path} is not a token file: expected an even number of bytes, found {bytes.Length}")
+        raise (
+            InvalidDataException $"{path} is not a token file: expected an even number of bytes, found {bytes.Length}"
+        )
 
     Array.init (bytes.Length / 2) (fun i -> int (BitConverter.ToUInt16(bytes, 2 * i)))
 

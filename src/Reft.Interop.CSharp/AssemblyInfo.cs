@@ -1,4 +1,2 @@
-using System;
-
 // TorchSharp's tensors are part of this API and are not CLS-compliant.
 [assembly: CLSCompliant(false)]

@@ -14,12 +14,17 @@ let folder: string =
         | null -> invalidOp $"no folder above {AppContext.BaseDirectory} holds tests/golden"
         | path ->
             let candidate = Path.Combine(path, "tests", "golden")
-            if Directory.Exists candidate then candidate else up (Path.GetDirectoryName path)
+
+            if Directory.Exists candidate then
+                candidate
+            else
+                up (Path.GetDirectoryName path)
 
     up AppContext.BaseDirectory
 
 /// A path below it.
-let path (parts: string list) : string = Path.Combine(Array.ofList (folder :: parts))
+let path (parts: string list) : string =
+    Path.Combine(Array.ofList (folder :: parts))
 
 /// Copies of all tensors of a safetensors file below it, in the current dispose scope.
 let tensors (parts: string list) : Map<string, Tensor> = Safetensors.readAll (path parts)
@@ -29,7 +34,7 @@ let relativeError (expected: Tensor) (actual: Tensor) : float =
     Expect.equal (List.ofArray actual.shape) (List.ofArray expected.shape) "shape"
     use _ = torch.NewDisposeScope()
     let wide (t: Tensor) = t.detach().cpu().``to``(torch.float64)
-    let norm (t: Tensor) = t.square().sum().sqrt().item<float> ()
+    let norm (t: Tensor) = t.square().sum().sqrt().item<float>()
     let scale = norm (wide expected)
     let difference = norm (wide actual - wide expected)
     if scale = 0.0 then difference else difference / scale
@@ -44,7 +49,10 @@ let expectClose (tolerance: float) (expected: Tensor) (actual: Tensor) (what: st
 /// The row spans of an attention mask [batch, seq] of ones and zeros, left or right padded.
 let spans (mask: Tensor) : RowSpan[] =
     let columns = int mask.shape[1]
-    let ones = mask.cpu().``to``(torch.int64).data<int64>().ToArray() |> Array.chunkBySize columns
+
+    let ones =
+        mask.cpu().``to``(torch.int64).data<int64>().ToArray()
+        |> Array.chunkBySize columns
 
     ones
     |> Array.map (fun row ->

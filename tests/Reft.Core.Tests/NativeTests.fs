@@ -11,7 +11,7 @@ let tests =
               Native.load ()
               use x = TorchSharp.torch.ones [| 2L; 3L |]
               use s = x.sum ()
-              Expect.equal (s.item<float32> ()) 6.0f "sum of ones"
+              Expect.equal (s.item<float32>()) 6.0f "sum of ones"
           }
           test "load is idempotent" {
               Native.load ()

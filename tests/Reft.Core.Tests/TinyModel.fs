@@ -8,10 +8,7 @@ let config: ModelConfig =
     { Family = "llama"
       Hidden = 16
       Layers = 3
-      Heads =
-        { Heads = 4
-          KvHeads = 2
-          HeadDim = 4 }
+      Heads = { Heads = 4; KvHeads = 2; HeadDim = 4 }
       Intermediate = 24
       Vocabulary = 40
       Context = 64
@@ -44,7 +41,8 @@ let weights (config: ModelConfig) (seed: int64) : Parameters =
 let ofWeights (dtype: torch.ScalarType) (config: ModelConfig) (theta: Parameters) : Transformer =
     Llama.build config (fun name -> theta[name].``to`` dtype)
 
-let create (dtype: torch.ScalarType) (seed: int64) : Transformer = weights config seed |> ofWeights dtype config
+let create (dtype: torch.ScalarType) (seed: int64) : Transformer =
+    weights config seed |> ofWeights dtype config
 
 /// Rows of random ids of the given lengths; each whole row but `scored` tokens at its end is the prompt.
 let examples (seed: int64) (scored: int) (lengths: int list) : Example list =
@@ -60,8 +58,8 @@ let examples (seed: int64) (scored: int) (lengths: int list) : Example list =
 /// ‖a − b‖ / ‖b‖.
 let relative (a: Tensor) (b: Tensor) : float =
     let wide (t: Tensor) = t.detach().``to`` torch.float64
-    let difference = (wide a - wide b).norm().item<float> ()
-    difference / max 1e-30 (wide(b).norm().item<float> ())
+    let difference = (wide a - wide b).norm().item<float>()
+    difference / max 1e-30 (wide(b).norm().item<float>())
 
 /// Runs a test body in a scope of its own.
 let scoped (body: unit -> unit) : unit =

@@ -49,7 +49,7 @@ module Batch =
                 invalidArg (nameof examples) $"expected at least one token in each row, found none in row {row}")
 
         let columns = examples |> List.map (fun e -> e.Ids.Length) |> List.max
-        let ids = Array.zeroCreate<int64> (examples.Length * columns)
+        let ids = Array.zeroCreate<int64>(examples.Length * columns)
         let scored, targets = ResizeArray(), ResizeArray()
 
         let spans =

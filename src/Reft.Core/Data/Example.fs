@@ -16,7 +16,10 @@ type Example =
 
     /// <summary>How many tokens are scored.</summary>
     member example.ScoredCount =
-        example.Labels |> Seq.skip 1 |> Seq.filter (fun label -> label <> -100) |> Seq.length
+        example.Labels
+        |> Seq.skip 1
+        |> Seq.filter (fun label -> label <> -100)
+        |> Seq.length
 
 /// <summary>Making and checking examples.</summary>
 [<RequireQualifiedAccess>]

@@ -10,7 +10,8 @@ open TorchSharp
 /// parameters.
 /// </summary>
 [<Sealed>]
-type Adapter(spec: ReftSpec, parameters: Parameters, baseFamily: string, baseFingerprint: string, libraryVersion: string) =
+type Adapter
+    (spec: ReftSpec, parameters: Parameters, baseFamily: string, baseFingerprint: string, libraryVersion: string) =
 
     /// <summary>What is attached where.</summary>
     member _.Spec: ReftSpec = spec
@@ -55,7 +56,13 @@ module Adapter =
         | null -> "0.0.0"
         | version -> version.ToString 3
 
-    let private manifest (spec: ReftSpec) (parameters: Parameters) (family: string) (fingerprint: string) (stream: Stream) =
+    let private manifest
+        (spec: ReftSpec)
+        (parameters: Parameters)
+        (family: string)
+        (fingerprint: string)
+        (stream: Stream)
+        =
         use writer = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true))
         writer.WriteStartObject()
         writer.WriteNumber("format_version", FormatVersion)
@@ -80,12 +87,20 @@ module Adapter =
     /// <param name="parameters">Its parameters.</param>
     /// <exception cref="T:System.ArgumentException">A parameter is not finite.</exception>
     /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
-    let save (folder: string) (config: ModelConfig) (fingerprint: string) (spec: ReftSpec) (parameters: Parameters) : unit =
+    let save
+        (folder: string)
+        (config: ModelConfig)
+        (fingerprint: string)
+        (spec: ReftSpec)
+        (parameters: Parameters)
+        : unit =
         use _ = torch.NewDisposeScope()
 
         for p in parameters.Entries do
-            if not (p.Value.isfinite().all().item<bool> ()) then
-                invalidArg (nameof parameters) $"the parameter '{p.Name}' is not finite: such an adapter would be of no use"
+            if not (p.Value.isfinite().all().item<bool>()) then
+                invalidArg
+                    (nameof parameters)
+                    $"the parameter '{p.Name}' is not finite: such an adapter would be of no use"
 
         let tensors =
             [ for p in parameters.Entries -> p.Name, p.Value.detach().``to`` torch.float32 ]
@@ -105,7 +120,7 @@ module Adapter =
                   | None -> $"missing {p.Name} {shape p.Value}"
                   | Some t when t.shape <> p.Value.shape || t.dtype <> torch.float32 ->
                       $"{p.Name}: expected F32 {shape p.Value}, found {t.dtype} {shape t}"
-                  | Some t when not (t.isfinite().all().item<bool> ()) -> $"{p.Name} holds numbers that are not finite"
+                  | Some t when not (t.isfinite().all().item<bool>()) -> $"{p.Name} holds numbers that are not finite"
                   | Some _ -> ()
               for KeyValue(name, t) in found do
                   if (expected.TryFind name).IsNone then
@@ -180,7 +195,12 @@ module Adapter =
         let weights = Path.Combine(folder, Weights)
 
         if not (File.Exists weights) then
-            raise (FileNotFoundException($"{weights} is missing: the adapter's parameters should stand beside {Manifest}", weights))
+            raise (
+                FileNotFoundException(
+                    $"{weights} is missing: the adapter's parameters should stand beside {Manifest}",
+                    weights
+                )
+            )
 
         new Adapter(
             spec,

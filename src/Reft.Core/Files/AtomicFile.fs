@@ -35,7 +35,9 @@ module AtomicFile =
         let temporary = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp")
 
         try
-            use stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 <<< 16)
+            use stream =
+                new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 <<< 16)
+
             write stream
             stream.Flush(flushToDisk = true)
         with _ ->
@@ -55,7 +57,12 @@ module AtomicFile =
     /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full.</exception>
     let writeAll (folder: string) (files: (string * (Stream -> unit)) list) : unit =
         for name, _ in files do
-            if String.IsNullOrEmpty name || Path.GetFileName name <> name || name = "." || name = ".." then
+            if
+                String.IsNullOrEmpty name
+                || Path.GetFileName name <> name
+                || name = "."
+                || name = ".."
+            then
                 invalidArg (nameof files) $"expected a plain file name, found '{name}'"
 
         if files |> List.distinctBy fst |> List.length <> files.Length then

@@ -60,8 +60,7 @@ module Checkpoint =
     let defaults () : LoadOptions =
         Native.load ()
 
-        { Dtype = None
-          Device = torch.CPU }
+        { Dtype = None; Device = torch.CPU }
 
     let private shapeText (shape: int64 list) = "[" + String.Join(", ", shape) + "]"
 
@@ -71,7 +70,8 @@ module Checkpoint =
         let found' = dict found
         let known = HashSet(expected |> Seq.map fst, StringComparer.Ordinal)
 
-        let missing = expected |> List.filter (fun (name, _) -> not (found'.ContainsKey name))
+        let missing =
+            expected |> List.filter (fun (name, _) -> not (found'.ContainsKey name))
 
         let unexpected =
             found
@@ -101,7 +101,11 @@ module Checkpoint =
 
         if not complaints.IsEmpty then
             let all = String.concat "; " complaints
-            raise (InvalidDataException $"{folder}: the tensors are not those of the {family.Name} model that config.json describes: {all}")
+
+            raise (
+                InvalidDataException
+                    $"{folder}: the tensors are not those of the {family.Name} model that config.json describes: {all}"
+            )
 
         expected |> List.map fst
 
@@ -123,7 +127,12 @@ module Checkpoint =
         | None, dtype -> dtype
 
     /// One tensor that no scope owns: a view of the file where dtype and device are already right.
-    let private materialise (dtype: torch.ScalarType) (device: torch.Device) (file: SafetensorsFile) (entry: TensorEntry) =
+    let private materialise
+        (dtype: torch.ScalarType)
+        (device: torch.Device)
+        (file: SafetensorsFile)
+        (entry: TensorEntry)
+        =
         use _ = torch.NewDisposeScope()
         let view = file.Read entry.Name
         view.``to``(dtype, device).DetachFromDisposeScope()
@@ -163,7 +172,9 @@ module Checkpoint =
             |> List.map (fun (name, _, entry) -> name, (entry.Dtype, entry.Shape))
             |> matched family config folder
 
-        let byName = dict (found |> List.map (fun (name, file, entry) -> name, (name, file, entry)))
+        let byName =
+            dict (found |> List.map (fun (name, file, entry) -> name, (name, file, entry)))
+
         let rows = names |> List.map (fun name -> byName[name])
         let dtype = rows |> List.map (fun (_, _, entry) -> entry) |> dtypeFor options
         let tensors = rows |> materialiseAll dtype options.Device
@@ -195,7 +206,10 @@ module Checkpoint =
         let names =
             tensors
             |> List.map (fun (name, tensor) ->
-                let dtype = SafetensorsDtype.tryName tensor.dtype |> Option.defaultValue (string tensor.dtype)
+                let dtype =
+                    SafetensorsDtype.tryName tensor.dtype
+                    |> Option.defaultValue (string tensor.dtype)
+
                 name, (dtype, List.ofArray tensor.shape))
             |> matched family config folder
 

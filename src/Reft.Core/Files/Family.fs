@@ -37,7 +37,8 @@ module Family =
             Build = Llama.build } ]
 
     /// <summary>Their names, for messages.</summary>
-    let names: string = all |> List.map (fun family -> family.Name) |> String.concat ", "
+    let names: string =
+        all |> List.map (fun family -> family.Name) |> String.concat ", "
 
     /// <summary>The family of a name, if it is supported.</summary>
     let tryFind (name: string) : Family option =

@@ -53,14 +53,20 @@ module Fingerprint =
         else
             [ for i in 0L .. int64 Windows - 1L ->
                   let last = bytes - int64 Window
-                  struct (last / int64 (Windows - 1) * i + last % int64 (Windows - 1) * i / int64 (Windows - 1), Window) ]
+
+                  struct (last / int64 (Windows - 1) * i
+                          + last % int64 (Windows - 1) * i / int64 (Windows - 1),
+                          Window) ]
 
     /// <summary>The fingerprint of open weights.</summary>
     let ofWeights (config: ModelConfig) (weights: WeightFiles) : string =
         let family = Family.ofConfig config
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
-        let add (text: string) = hash.AppendData(Encoding.UTF8.GetBytes(text + "\n"))
-        let buffer = Array.zeroCreate<byte> (Window * Windows)
+
+        let add (text: string) =
+            hash.AppendData(Encoding.UTF8.GetBytes(text + "\n"))
+
+        let buffer = Array.zeroCreate<byte>(Window * Windows)
         add "reft base model 1"
         add (canonical config)
 

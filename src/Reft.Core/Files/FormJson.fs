@@ -18,7 +18,9 @@ module FormJson =
     /// A real number always has a point or an exponent, so that 1.0 is not read back as the whole number 1.
     let private writeFloat (writer: Utf8JsonWriter) (value: float) =
         if not (System.Double.IsFinite value) then
-            invalidArg (nameof value) $"an intervention with the number {value} cannot be saved: expected a finite number"
+            invalidArg
+                (nameof value)
+                $"an intervention with the number {value} cannot be saved: expected a finite number"
 
         let text = value.ToString("R", CultureInfo.InvariantCulture)
 
@@ -82,7 +84,9 @@ module FormJson =
         | JsonValueKind.False -> JsonValue.bool value |> FormOption.Flag
         | JsonValueKind.Number ->
             match value.Element.GetRawText().IndexOfAny [| '.'; 'e'; 'E' |] with
-            | -1 -> JsonValue.int System.Int32.MinValue System.Int32.MaxValue value |> FormOption.Int
+            | -1 ->
+                JsonValue.int System.Int32.MinValue System.Int32.MaxValue value
+                |> FormOption.Int
             | _ -> JsonValue.float value |> FormOption.Float
         | _ -> raise (JsonValue.unexpected "a number, a text, true or false" value)
 
@@ -93,8 +97,11 @@ module FormJson =
             if depth > MaximumDepth then
                 raise (JsonValue.unexpected $"at most {MaximumDepth} interventions inside one another" value)
 
-            let inner key = value |> JsonValue.field key |> form (depth + 1)
-            let parts key = value |> JsonValue.field key |> JsonValue.items |> List.map (form (depth + 1))
+            let inner key =
+                value |> JsonValue.field key |> form (depth + 1)
+
+            let parts key =
+                value |> JsonValue.field key |> JsonValue.items |> List.map (form (depth + 1))
 
             match JsonValue.fields value with
             | [ "zero", flag ] when JsonValue.bool flag -> Form.Zero
@@ -103,7 +110,9 @@ module FormJson =
             | [ "scale", factor; "edit", _ ] -> Form.Scale(JsonValue.float factor, inner "edit")
             | [ "gate", _; "edit", _ ] -> Form.Gate(inner "gate", inner "edit")
             | [ "rows", rows; "edit", _ ] ->
-                let rows = rows |> JsonValue.items |> List.map (JsonValue.int 0 System.Int32.MaxValue)
+                let rows =
+                    rows |> JsonValue.items |> List.map (JsonValue.int 0 System.Int32.MaxValue)
+
                 Form.Subspace(rows, inner "edit")
             | [ "custom", name ] -> Form.Custom(JsonValue.string name)
             | ("method", name) :: options ->

@@ -26,7 +26,10 @@ module JsonValue =
 
     let private describe (element: JsonElement) =
         let clipped (text: string) =
-            if text.Length <= 60 then text else text.Substring(0, 60) + "…"
+            if text.Length <= 60 then
+                text
+            else
+                text.Substring(0, 60) + "…"
 
         match element.ValueKind with
         | JsonValueKind.Object -> "an object"
@@ -67,11 +70,16 @@ module JsonValue =
                     $"{path}: expected a JSON file of at most {maximum} bytes, found {stream.Length} bytes"
             )
 
-        let bytes = Array.zeroCreate<byte> (int stream.Length)
+        let bytes = Array.zeroCreate<byte>(int stream.Length)
         stream.ReadExactly(bytes.AsSpan())
 
         // A byte order mark, which some editors write, is no part of the text.
-        let start = if ReadOnlySpan(bytes).StartsWith(System.Text.Encoding.UTF8.Preamble) then 3 else 0
+        let start =
+            if ReadOnlySpan(bytes).StartsWith(System.Text.Encoding.UTF8.Preamble) then
+                3
+            else
+                0
+
         parse path (ReadOnlyMemory(bytes, start, bytes.Length - start))
 
     let private child key element (value: JsonValue) =
@@ -163,7 +171,8 @@ module JsonValue =
 
     /// <summary>A whole number ≥ 0 of at most 63 bits.</summary>
     let natural (value: JsonValue) : int64 =
-        let found = value |> number "a whole number ≥ 0" (fun element -> element.TryGetInt64())
+        let found =
+            value |> number "a whole number ≥ 0" (fun element -> element.TryGetInt64())
 
         if found < 0L then
             raise (unexpected "a whole number ≥ 0" value)
@@ -172,7 +181,8 @@ module JsonValue =
 
     /// <summary>A finite number.</summary>
     let float (value: JsonValue) : float =
-        let found = value |> number "a finite number" (fun element -> element.TryGetDouble())
+        let found =
+            value |> number "a finite number" (fun element -> element.TryGetDouble())
 
         if not (Double.IsFinite found) then
             raise (unexpected "a finite number" value)

@@ -23,10 +23,15 @@ module LlamaConfig =
     let private maximumId = System.Int32.MaxValue
 
     let private optional key read standard config =
-        config |> JsonValue.tryField key |> Option.map read |> Option.defaultValue standard
+        config
+        |> JsonValue.tryField key
+        |> Option.map read
+        |> Option.defaultValue standard
 
     let private llama3 (rope: JsonValue) =
-        let number key = rope |> JsonValue.field key |> JsonValue.positive
+        let number key =
+            rope |> JsonValue.field key |> JsonValue.positive
+
         let low, high = number "low_freq_factor", number "high_freq_factor"
 
         if high <= low then
@@ -39,7 +44,9 @@ module LlamaConfig =
             number "factor",
             low,
             high,
-            rope |> JsonValue.field "original_max_position_embeddings" |> JsonValue.int 1 maximumId
+            rope
+            |> JsonValue.field "original_max_position_embeddings"
+            |> JsonValue.int 1 maximumId
         )
 
     let private scaling (rope: JsonValue) =
@@ -125,7 +132,11 @@ module LlamaConfig =
     /// <summary>A number or a list of them: the value of <c>eos_token_id</c>.</summary>
     let tokenIds (value: JsonValue) : int list =
         match value.Element.ValueKind with
-        | JsonValueKind.Array -> value |> JsonValue.items |> List.map (JsonValue.int 0 maximumId) |> List.distinct
+        | JsonValueKind.Array ->
+            value
+            |> JsonValue.items
+            |> List.map (JsonValue.int 0 maximumId)
+            |> List.distinct
         | JsonValueKind.Number -> [ JsonValue.int -1 maximumId value ] |> List.filter (fun id -> id >= 0)
         | _ -> raise (JsonValue.unexpected "a token id or a list of them" value)
 
@@ -138,7 +149,9 @@ module LlamaConfig =
             if Activation.all |> List.exists (fun known -> known.Name = name) then
                 name
             else
-                let known = Activation.all |> List.map (fun known -> known.Name) |> String.concat ", "
+                let known =
+                    Activation.all |> List.map (fun known -> known.Name) |> String.concat ", "
+
                 raise (JsonValue.unexpected $"one of {known}" value)
 
     /// <summary>Reads a configuration.</summary>

@@ -61,10 +61,15 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
                 let found = FileInfo(path).Length
 
                 if found <> stream.Length then
-                    raise (InvalidDataException $"{path}: expected {stream.Length} bytes as when it was opened, found {found}")
+                    raise (
+                        InvalidDataException
+                            $"{path}: expected {stream.Length} bytes as when it was opened, found {found}"
+                    )
 
                 let mapped =
-                    torch.from_file(path, false, Nullable(stream.Length / size), Nullable dtype).DetachFromDisposeScope()
+                    torch
+                        .from_file(path, false, Nullable(stream.Length / size), Nullable dtype)
+                        .DetachFromDisposeScope()
 
                 maps.Add(dtype, mapped)
                 mapped)
@@ -129,15 +134,21 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
             match SafetensorsDtype.tryParse entry.Dtype with
             | None ->
                 let known = String.concat ", " SafetensorsDtype.names
-                raise (InvalidDataException $"{path}: tensor '{name}': expected a dtype of {known}, found {entry.Dtype}")
+
+                raise (
+                    InvalidDataException $"{path}: tensor '{name}': expected a dtype of {known}, found {entry.Dtype}"
+                )
             | Some dtype ->
                 let size = SafetensorsHeader.elementSizes[entry.Dtype]
                 let shape = List.toArray entry.Shape
                 let start = header.DataStart + entry.Begin
 
-                if entry.Bytes = 0L then torch.empty (shape, dtype = Nullable dtype)
-                elif start % size <> 0L then copied entry shape dtype
-                else (map dtype size).as_strided (shape, strides shape, start / size)
+                if entry.Bytes = 0L then
+                    torch.empty (shape, dtype = Nullable dtype)
+                elif start % size <> 0L then
+                    copied entry shape dtype
+                else
+                    (map dtype size).as_strided(shape, strides shape, start / size)
 
     /// <summary>Copies bytes of a tensor, from <paramref name="offset"/> within it, into a buffer.</summary>
     member _.ReadBytes(entry: TensorEntry, offset: int64, buffer: Span<byte>) : unit =

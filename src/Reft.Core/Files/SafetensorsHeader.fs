@@ -90,12 +90,18 @@ module SafetensorsHeader =
             let known = elementSizes |> Map.keys |> String.concat ", "
             refuse file $"tensor '{name}': expected a dtype of {known}, found '{dtype}'"
 
-        let shape = info |> JsonValue.field "shape" |> JsonValue.items |> List.map JsonValue.natural
+        let shape =
+            info |> JsonValue.field "shape" |> JsonValue.items |> List.map JsonValue.natural
 
         if shape.Length > MaximumDimensions then
             refuse file $"tensor '{name}': expected at most {MaximumDimensions} dimensions, found {shape.Length}"
 
-        match info |> JsonValue.field "data_offsets" |> JsonValue.items |> List.map JsonValue.natural with
+        match
+            info
+            |> JsonValue.field "data_offsets"
+            |> JsonValue.items
+            |> List.map JsonValue.natural
+        with
         | [ first; last ] when first <= last ->
             let expected = byteSize file name dtype shape
 
@@ -151,13 +157,18 @@ module SafetensorsHeader =
 
         let prefix = Array.zeroCreate<byte> 8
         stream.ReadExactly(prefix.AsSpan())
-        let length = System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(ReadOnlySpan prefix)
+
+        let length =
+            System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(ReadOnlySpan prefix)
+
         let maximum = min (uint64 MaximumLength) (uint64 (fileLength - 8L))
 
         if length > maximum then
-            refuse file $"expected a header of at most {maximum} bytes, found a length of {length}: the file is truncated or not safetensors"
+            refuse
+                file
+                $"expected a header of at most {maximum} bytes, found a length of {length}: the file is truncated or not safetensors"
 
-        let json = Array.zeroCreate<byte> (int length)
+        let json = Array.zeroCreate<byte>(int length)
         stream.ReadExactly(json.AsSpan())
 
         if json.Length = 0 || json[0] <> byte '{' then

@@ -10,7 +10,9 @@ module SpecJson =
         [ Phase.Prompt, "prompt"; Phase.Decode, "decode"; Phase.Always, "always" ]
 
     let private tyings =
-        [ Tying.Tied, "tied"; Tying.Groups, "groups"; Tying.EachPosition, "each_position" ]
+        [ Tying.Tied, "tied"
+          Tying.Groups, "groups"
+          Tying.EachPosition, "each_position" ]
 
     let private rules = [ ShortPrompt.Paper, "paper"; ShortPrompt.Pyreft, "pyreft" ]
 

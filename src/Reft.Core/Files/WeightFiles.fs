@@ -11,7 +11,8 @@ open System.IO
 [<Sealed>]
 type WeightFiles private (folder: string, files: SafetensorsFile list) =
 
-    let table = Dictionary<string, struct (SafetensorsFile * TensorEntry)>(StringComparer.Ordinal)
+    let table =
+        Dictionary<string, struct (SafetensorsFile * TensorEntry)>(StringComparer.Ordinal)
 
     do
         for file in files do
@@ -76,13 +77,17 @@ type WeightFiles private (folder: string, files: SafetensorsFile list) =
     static let openShards (folder: string) (index: string) =
         let shards = shards index
 
-        match shards |> List.filter (fun (shard, _) -> not (File.Exists(Path.Combine(folder, shard)))) with
+        match
+            shards
+            |> List.filter (fun (shard, _) -> not (File.Exists(Path.Combine(folder, shard))))
+        with
         | [] -> ()
         | absent ->
             let names = absent |> List.map fst |> String.concat ", "
             raise (FileNotFoundException($"{folder}: these shards, which {index} names, are missing: {names}"))
 
-        let files = shards |> List.map (fun (shard, _) -> Path.Combine(folder, shard)) |> openAll
+        let files =
+            shards |> List.map (fun (shard, _) -> Path.Combine(folder, shard)) |> openAll
 
         try
             requirePromised index shards files
@@ -124,7 +129,12 @@ type WeightFiles private (folder: string, files: SafetensorsFile list) =
             && not (table.ContainsKey "model.embed_tokens.weight")
 
         [ for KeyValue(name, struct (file, entry)) in table ->
-              (if bare && name <> "lm_head.weight" then $"model.{name}" else name), file, entry ]
+              (if bare && name <> "lm_head.weight" then
+                   $"model.{name}"
+               else
+                   name),
+              file,
+              entry ]
 
     interface IDisposable with
         member _.Dispose() = disposeAll files

@@ -61,15 +61,27 @@ module Generate =
             else
                 bound |> List.filter Reft.actsAfterPrompt
 
-        acting |> List.fold (fun model bound -> Reft.attachBound bound context model) model
+        acting
+        |> List.fold (fun model bound -> Reft.attachBound bound context model) model
 
     /// The most likely next token of each row, given the window's ids [batch, length].
-    let private next (bound: BoundReft list) (model: Transformer) cache offset length spans (ids: int64[]) (lastColumns: int[]) =
+    let private next
+        (bound: BoundReft list)
+        (model: Transformer)
+        cache
+        offset
+        length
+        spans
+        (ids: int64[])
+        (lastColumns: int[])
+        =
         use _ = torch.NewDisposeScope()
         let context = model |> Transformer.context (Some cache) offset length spans
         let rows = spans.Length
         let input = torch.tensor(ids).view(int64 rows, int64 length).``to`` model.Device
-        let residual = model |> attachAll bound context |> Transformer.residual context input
+
+        let residual =
+            model |> attachAll bound context |> Transformer.residual context input
 
         let last =
             if length = 1 then
@@ -78,7 +90,7 @@ module Generate =
                 let flat =
                     lastColumns |> Array.mapi (fun row column -> int64 (row * length + column))
 
-                residual.view(int64 rows * int64 length, -1L).index_select (0L, torch.tensor(flat).``to`` model.Device)
+                residual.view(int64 rows * int64 length, -1L).index_select(0L, torch.tensor(flat).``to`` model.Device)
 
         let logits = last |> model.Norm |> Linear.apply model.Head
         logits.argmax(-1L).cpu().data<int64>().ToArray()
@@ -93,7 +105,12 @@ module Generate =
     /// <param name="prompts">Token ids, one array per row.</param>
     /// <returns>The new tokens, step by step and row by row within a step.</returns>
     /// <exception cref="T:System.ArgumentException">A prompt is empty, or does not fit the model's context with the new tokens.</exception>
-    let greedy (options: GenerateOptions) (bound: BoundReft list) (model: Transformer) (prompts: int[] list) : GeneratedToken seq =
+    let greedy
+        (options: GenerateOptions)
+        (bound: BoundReft list)
+        (model: Transformer)
+        (prompts: int[] list)
+        : GeneratedToken seq =
         check options model prompts
         let stop = Set.ofList options.StopIds
 
@@ -125,7 +142,12 @@ module Generate =
         }
 
     /// <summary>The new tokens of each row, all at once.</summary>
-    let complete (options: GenerateOptions) (bound: BoundReft list) (model: Transformer) (prompts: int[] list) : int[][] =
+    let complete
+        (options: GenerateOptions)
+        (bound: BoundReft list)
+        (model: Transformer)
+        (prompts: int[] list)
+        : int[][] =
         let rows = Array.init prompts.Length (fun _ -> ResizeArray<int>())
 
         for token in greedy options bound model prompts do

@@ -21,16 +21,19 @@ module Score =
         let context = model |> Transformer.context None 0 batch.Columns batch.Spans
 
         let tuned =
-            bound |> List.fold (fun model bound -> Reft.attachBound bound context model) model
+            bound
+            |> List.fold (fun model bound -> Reft.attachBound bound context model) model
 
         let hidden =
-            (tuned |> Transformer.residual context (Batch.ids tuned.Device batch)).view (-1L, int64 tuned.Config.Hidden)
+            (tuned |> Transformer.residual context (Batch.ids tuned.Device batch)).view(-1L, int64 tuned.Config.Hidden)
 
         let places, targets =
             batch.Spans
             |> Array.mapi (fun row span ->
                 [| for token in 0 .. span.Length - 2 ->
-                       let flat (token: int) = int64 (row * batch.Columns + span.Column token)
+                       let flat (token: int) =
+                           int64 (row * batch.Columns + span.Column token)
+
                        flat token, batch.Ids[int (flat (token + 1))] |])
             |> Array.concat
             |> Array.unzip
@@ -41,12 +44,13 @@ module Score =
             [| for start in 0L .. chunk .. int64 places.Length - 1L do
                    use _ = torch.NewDisposeScope()
                    let stop = min (int64 places.Length) (start + chunk)
+
                    let part (numbers: int64[]) =
                        (torch.tensor numbers[int start .. int stop - 1]).``to`` tuned.Device
 
                    let logits =
-                       (hidden.index_select (0L, part places) |> tuned.Norm |> Linear.apply tuned.Head)
-                           .``to`` torch.float32
+                       (hidden.index_select (0L, part places) |> tuned.Norm |> Linear.apply tuned.Head).``to``
+                           torch.float32
 
                    let chosen = logits.gather(1L, (part targets).unsqueeze 1L).squeeze 1L
                    yield! (chosen - logits.logsumexp (1L, false)).cpu().data<float32>().ToArray() |]

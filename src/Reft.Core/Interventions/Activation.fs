@@ -26,7 +26,9 @@ module Activation =
 
     /// <summary>The tanh approximation of GELU: 0.5 x (1 + tanh(√(2/π)(x + 0.044715 x³))).</summary>
     let private geluTanh (x: Tensor) =
-        let inner = (x + x.pow(3.0f.ToScalar()) * 0.044715f) * sqrt (2.0f / System.MathF.PI)
+        let inner =
+            (x + x.pow (3.0f.ToScalar()) * 0.044715f) * sqrt (2.0f / System.MathF.PI)
+
         x * 0.5f * (inner.tanh () + 1.0f)
 
     /// <summary>Every activation function, by name.</summary>
@@ -47,5 +49,7 @@ module Activation =
         match all |> List.tryFind (fun activation -> activation.Name = name) with
         | Some activation -> activation
         | None ->
-            let known = all |> List.map (fun activation -> activation.Name) |> String.concat ", "
+            let known =
+                all |> List.map (fun activation -> activation.Name) |> String.concat ", "
+
             invalidArg (nameof name) $"there is no activation function '{name}': expected one of {known}"

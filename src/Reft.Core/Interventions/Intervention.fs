@@ -97,11 +97,7 @@ module Intervention =
                 parts
                 |> List.mapi (fun i part -> part.Init width (Rng.fork i rng) |> Parameters.prefixed (string i))
                 |> Parameters.concat
-          Bind =
-            fun theta ->
-                parts
-                |> List.mapi (fun i part -> part.Bind(theta.Sub(string i)))
-                |> run
+          Bind = fun theta -> parts |> List.mapi (fun i part -> part.Bind(theta.Sub(string i))) |> run
           BindRows = None
           Parts = parts }
 
@@ -135,8 +131,7 @@ module Intervention =
         match a.Form, b.Form with
         | Form.Zero, _ -> b
         | _, Form.Zero -> a
-        | _ ->
-            partsOf isSame a @ partsOf isSame b |> combine toForm run
+        | _ -> partsOf isSame a @ partsOf isSame b |> combine toForm run
 
     /// <summary><c>a + b</c>: both read the same h; their changes add up. Associative and commutative.</summary>
     let add (a: Intervention) (b: Intervention) : Intervention =

@@ -58,7 +58,9 @@ module Loreft =
                   (Rng.uniform -bound bound [ int64 options.Rank; int64 width ] (Rng.fork 1 rng))
               Parameters.entry Role.Undecayed "bias" (Rng.uniform -bound bound [ int64 options.Rank ] (Rng.fork 2 rng)) ]
 
-        Parameters.concat [ options.Orthonormal.Init width options.Rank (Rng.fork 0 rng); Parameters linear ]
+        Parameters.concat
+            [ options.Orthonormal.Init width options.Rank (Rng.fork 0 rng)
+              Parameters linear ]
 
     let private bind options (rows: int list option) (theta: Parameters) =
         let columns = options.Orthonormal.Apply theta // Rᵀ [d, r]
@@ -81,7 +83,9 @@ module Loreft =
             let rotation = columns.t ()
 
             Edit.Delta(fun _ h ->
-                let target = torch.nn.functional.linear (h, weight, bias) |> options.Activation.Apply
+                let target =
+                    torch.nn.functional.linear (h, weight, bias) |> options.Activation.Apply
+
                 let current = torch.nn.functional.linear (h, rotation)
                 torch.nn.functional.linear (target - current, columns))
 
@@ -100,7 +104,8 @@ module Loreft =
     /// <summary>LoReFT from the options that its <see cref="T:Reft.Core.Form"/> holds.</summary>
     /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>
     let ofForm (options: (string * FormOption) list) : Intervention =
-        options |> FormOptions.onlyKnown "loreft" [ "rank"; "activation"; "orthonormal" ]
+        options
+        |> FormOptions.onlyKnown "loreft" [ "rank"; "activation"; "orthonormal" ]
 
         create
             { Rank = options |> FormOptions.required "loreft" "rank"

@@ -31,7 +31,7 @@ module Orthonormal =
 
     let private signs (r: Tensor) =
         // sign(0) = 0 would erase a column: a zero pivot counts as positive.
-        let diagonal = r.diagonal(0L, -2L, -1L).detach ()
+        let diagonal = r.diagonal(0L, -2L, -1L).detach()
         torch.where (diagonal.lt (0.0f.ToScalar()), torch.tensor -1.0f, torch.tensor 1.0f)
 
     /// <summary>
@@ -72,7 +72,7 @@ module Orthonormal =
             fun theta ->
                 let x = theta[Free]
                 let below = x.tril -1L
-                let tau = (below.square().sum(-2L) + 1.0).reciprocal () * 2.0
+                let tau = (below.square().sum(-2L) + 1.0).reciprocal() * 2.0
                 // torch casts the diagonal to whole numbers: it carries a sign, and no gradient.
                 let sign = x.diagonal(0L, -2L, -1L).detach().trunc().unsqueeze -2L
                 let q = torch.linalg.householder_product (below, tau) * sign

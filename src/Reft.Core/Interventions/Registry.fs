@@ -43,8 +43,7 @@ module Registry =
         | Form.Method(name, options) ->
             match registry.Methods.TryFind name with
             | Some build -> build options
-            | None ->
-                invalidArg (nameof form) $"there is no method '{name}': expected one of {names registry.Methods}"
+            | None -> invalidArg (nameof form) $"there is no method '{name}': expected one of {names registry.Methods}"
         | Form.Sum parts -> parts |> List.map make |> List.fold Intervention.add Intervention.zero
         | Form.Then parts ->
             parts

@@ -31,19 +31,18 @@ module Attention =
         if groups = 1L then
             x
         else
-            let batch, kvHeads, columns, headDim = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
+            let batch, kvHeads, columns, headDim =
+                x.shape[0], x.shape[1], x.shape[2], x.shape[3]
 
             x
                 .unsqueeze(2L)
                 .expand(batch, kvHeads, groups, columns, headDim)
-                .reshape (batch, kvHeads * groups, columns, headDim)
+                .reshape(batch, kvHeads * groups, columns, headDim)
 
     let private causal (context: Context) (like: Tensor) =
         let length = int64 context.Length
 
-        torch
-            .full(length, length, (-1e30f).ToScalar(), dtype = like.dtype, device = like.device)
-            .triu(1L)
+        torch.full(length, length, (-1e30f).ToScalar(), dtype = like.dtype, device = like.device).triu(1L)
 
     let private plain (context: Context) (q: Tensor) (k: Tensor) (v: Tensor) =
         let batch, heads, length, headDim = q.shape[0], q.shape[1], q.shape[2], q.shape[3]
@@ -51,7 +50,7 @@ module Attention =
         let flat (x: Tensor) = x.reshape (batch * heads, -1L, headDim)
 
         let scores =
-            torch.bmm(flat q, (flat k).transpose (1L, 2L)).view (batch, heads, length, columns)
+            torch.bmm(flat q, (flat k).transpose(1L, 2L)).view(batch, heads, length, columns)
             / sqrt (float32 headDim)
 
         let scores =
@@ -60,8 +59,8 @@ module Attention =
             | None when length > 1L -> scores + causal context scores
             | None -> scores
 
-        let weights = scores.softmax(-1L).view (batch * heads, length, columns)
-        torch.bmm(weights, flat v).view (batch, heads, length, headDim)
+        let weights = scores.softmax(-1L).view(batch * heads, length, columns)
+        torch.bmm(weights, flat v).view(batch, heads, length, headDim)
 
     let private fused (context: Context) (q: Tensor) (k: Tensor) (v: Tensor) =
         torch.nn.functional.scaled_dot_product_attention (
@@ -84,7 +83,7 @@ module Attention =
                 v,
                 attn_mask = Option.toObj context.Mask
             )
-            .reshape (batch, heads, 1L, headDim)
+            .reshape(batch, heads, 1L, headDim)
 
     /// <summary>Queries [batch, heads, seq, head_dim] over keys and values [batch, kv_heads, columns, head_dim].</summary>
     let attend (context: Context) (q: Tensor) (k: Tensor) (v: Tensor) : Tensor =
@@ -96,7 +95,7 @@ module Attention =
         | AttentionKernel.Fused -> fused context q (repeatHeads groups k) (repeatHeads groups v)
 
     let private splitHeads (heads: int) (headDim: int) (x: Tensor) =
-        x.view(x.shape[0], x.shape[1], int64 heads, int64 headDim).transpose (1L, 2L)
+        x.view(x.shape[0], x.shape[1], int64 heads, int64 headDim).transpose(1L, 2L)
 
     /// <summary>Self-attention of a rotary decoder, tapped at query, key, value and attention value. [batch, seq, hidden]</summary>
     /// <param name="shape">Its heads.</param>
@@ -118,12 +117,7 @@ module Attention =
         let rotate = Rotary.apply context.Rotary[rope]
 
         let project place linear heads turn =
-            Scope.run (fun () ->
-                x
-                |> Linear.apply linear
-                |> tap place
-                |> splitHeads heads shape.HeadDim
-                |> turn)
+            Scope.run (fun () -> x |> Linear.apply linear |> tap place |> splitHeads heads shape.HeadDim |> turn)
 
         let q = project Component.Query weights.Query shape.Heads rotate
         let k = project Component.Key weights.Key shape.KvHeads rotate
@@ -136,6 +130,6 @@ module Attention =
 
         (attend context q k v) // [batch, heads, seq, head_dim]
             .transpose(1L, 2L)
-            .reshape (x.shape[0], x.shape[1], int64 (shape.Heads * shape.HeadDim))
+            .reshape(x.shape[0], x.shape[1], int64 (shape.Heads * shape.HeadDim))
         |> tap Component.AttentionValue
         |> Linear.apply weights.Output

@@ -15,6 +15,6 @@ module Norm =
             let wide = x.``to`` torch.float32
             let width = float32 x.shape[x.shape.Length - 1]
             // A norm is one pass over x and makes no temporary of its size, as squaring would.
-            let squares = torch.linalg.vector_norm(wide, 2.0, [| -1L |], true).square ()
-            let scale = (squares / width + float32 epsilon).rsqrt ()
+            let squares = torch.linalg.vector_norm(wide, 2.0, [| -1L |], true).square()
+            let scale = (squares / width + float32 epsilon).rsqrt()
             (wide * scale).``to``(x.dtype) * weight)

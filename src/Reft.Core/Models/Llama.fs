@@ -50,7 +50,9 @@ module Llama =
     let build (config: ModelConfig) (weight: string -> Tensor) : Transformer =
         let embeddings = weight embedding
         let dtype, device = embeddings.dtype, embeddings.device
-        let norm name = Norm.rms config.NormEpsilon (weight name)
+
+        let norm name =
+            Norm.rms config.NormEpsilon (weight name)
 
         let linear biased name =
             { Weight = weight $"{name}.weight"
@@ -92,12 +94,7 @@ module Llama =
 
                     let h = h + a
 
-                    let m =
-                        h
-                        |> mlpNorm
-                        |> tap Component.MlpInput
-                        |> mlp tap
-                        |> tap Component.MlpOutput
+                    let m = h |> mlpNorm |> tap Component.MlpInput |> mlp tap |> tap Component.MlpOutput
 
                     h + m |> tap Component.BlockOutput)
 
@@ -113,9 +110,7 @@ module Llama =
                     Rotary = [| Rotary.tables dtype device frequencies context |] }
           Embed =
             fun ids ->
-                embeddings
-                    .index_select(0L, ids.reshape -1L)
-                    .view (ids.shape[0], ids.shape[1], int64 config.Hidden)
+                embeddings.index_select(0L, ids.reshape -1L).view(ids.shape[0], ids.shape[1], int64 config.Hidden)
           Blocks = Array.init config.Layers block
           Norm = norm finalNorm
           Head =

@@ -44,7 +44,8 @@ module Transformer =
 
     /// <summary>The context of a window for this model; see <see cref="M:Reft.Core.ContextModule.create"/>.</summary>
     let context (cache: KvCache option) (offset: int) (length: int) (spans: RowSpan[]) (model: Transformer) : Context =
-        Context.create model.Dtype model.Device cache offset length spans |> model.Prepare
+        Context.create model.Dtype model.Device cache offset length spans
+        |> model.Prepare
 
     /// <summary>The residual stream after the last block, before the final norm. [batch, seq] → [batch, seq, hidden]</summary>
     let residual (context: Context) (ids: Tensor) (model: Transformer) : Tensor =

@@ -64,8 +64,7 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
     member _.Names: string list = [ for p in entries -> p.Name ]
 
     /// <summary>The number of trainable numbers.</summary>
-    member _.TrainableCount: int64 =
-        trainable |> Array.sumBy (fun p -> p.Value.numel ())
+    member _.TrainableCount: int64 = trainable |> Array.sumBy (fun p -> p.Value.numel ())
 
     /// <summary>The tensor of a name.</summary>
     /// <exception cref="T:System.Collections.Generic.KeyNotFoundException">There is none: the message lists the names.</exception>
@@ -94,7 +93,7 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
 
             let flat =
                 trainable
-                |> Array.map (fun p -> p.Value.detach().``to``(torch.float32).reshape (-1L))
+                |> Array.map (fun p -> p.Value.detach().``to``(torch.float32).reshape(-1L))
                 |> ResizeArray
 
             torch.cat(flat, 0L).MoveToOuterDisposeScope()
@@ -115,8 +114,7 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
             set
         else
             // One split: a narrow per entry would cost ten times as much in the backward pass.
-            let pieces =
-                vector.split (trainable |> Array.map (fun p -> p.Value.numel ()))
+            let pieces = vector.split (trainable |> Array.map (fun p -> p.Value.numel ()))
 
             let mutable next = -1
 
@@ -124,7 +122,9 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
             |> Array.map (fun p ->
                 if p.IsTrainable then
                     next <- next + 1
-                    { p with Value = pieces[next].view p.Value.shape }
+
+                    { p with
+                        Value = pieces[next].view p.Value.shape }
                 else
                     p)
             |> fun entries -> Parameters(entries, index)
@@ -153,7 +153,9 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
 
         entries
         |> Seq.filter (fun p -> p.Name.StartsWith(start, StringComparison.Ordinal))
-        |> Seq.map (fun p -> { p with Name = p.Name.Substring start.Length })
+        |> Seq.map (fun p ->
+            { p with
+                Name = p.Name.Substring start.Length })
         |> Parameters
 
 /// <summary>Functions over <see cref="T:Reft.Core.Parameters"/>.</summary>

@@ -145,8 +145,7 @@ module ReftSpec =
         for name, members in spec |> List.filter (fun p -> p.Share.IsSome) |> List.groupBy (fun p -> p.Share) do
             let different =
                 members
-                |> List.distinctBy (fun p ->
-                    p.What.Form, config.Width p.Site, Positions.groups p.Tie p.Where)
+                |> List.distinctBy (fun p -> p.What.Form, config.Width p.Site, Positions.groups p.Tie p.Where)
 
             if different.Length > 1 then
                 invalidArg

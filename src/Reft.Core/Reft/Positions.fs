@@ -182,7 +182,12 @@ module Positions =
     /// <param name="tying">Who shares parameters.</param>
     /// <param name="count">The tokens of the phase, e.g. the length of the prompt.</param>
     /// <param name="positions">Which of them.</param>
-    let resolve (rule: ShortPrompt option) (tying: Tying) (count: int) (positions: Positions) : struct (int * int) list =
+    let resolve
+        (rule: ShortPrompt option)
+        (tying: Tying)
+        (count: int)
+        (positions: Positions)
+        : struct (int * int) list =
         let parts = parts positions
 
         let total choose = parts |> List.sumBy choose

@@ -6,9 +6,7 @@ open TorchSharp
 
 /// <summary>A placement with its parameters bound: one edit per group.</summary>
 [<NoEquality; NoComparison>]
-type internal BoundPlacement =
-    { Placement: Placement
-      Edits: Edit[] }
+type internal BoundPlacement = { Placement: Placement; Edits: Edit[] }
 
 /// <summary>
 /// A spec with its parameters bound, ready to be attached to a model for any number of batches and decode steps.
@@ -68,7 +66,8 @@ module Reft =
                 | Phase.Decode -> span.Prompt, span.Length - span.Prompt
                 | Phase.Always -> 0, span.Length
 
-            for struct (group, token) in Positions.resolve (ReftSpec.rule placement) placement.Tie count placement.Where do
+            for struct (group, token) in
+                Positions.resolve (ReftSpec.rule placement) placement.Tie count placement.Where do
                 let column = span.Column(start + token) - context.Offset
 
                 if column >= 0 && column < context.Length then
@@ -85,7 +84,13 @@ module Reft =
                     $"two edits at {site} meet in row {row / int64 context.Length}, column {row % int64 context.Length + int64 context.Offset}: within one spec edits must not overlap. Choose positions that stay apart in short prompts too, add the interventions with +, or attach them one after another."
 
     /// Rows are picked, edited in fp32, rounded once and written back.
-    let private editRows (context: Context) (heads: int) (range: HeadRange option) (edits: (Edit * Tensor) list) (h: Tensor) =
+    let private editRows
+        (context: Context)
+        (heads: int)
+        (range: HeadRange option)
+        (edits: (Edit * Tensor) list)
+        (h: Tensor)
+        =
         let edit (h: Tensor) =
             let flat = h.reshape (-1L, h.shape[2])
 
@@ -110,14 +115,15 @@ module Reft =
             torch.cat (
                 ResizeArray
                     [ h.narrow (2L, 0L, start)
-                      edit (h.narrow(2L, start, width).contiguous ())
+                      edit (h.narrow(2L, start, width).contiguous())
                       h.narrow (2L, stop, h.shape[2] - stop) ],
                 2L
             )
 
     let private attachPlacements (bound: BoundPlacement list) (context: Context) (model: Transformer) =
         // Placements of the same positions resolve once, however many layers they have.
-        let resolved = Dictionary<struct (Positions * Phase * Tying * ShortPrompt), (ResizeArray<int64> * Tensor)[]>()
+        let resolved =
+            Dictionary<struct (Positions * Phase * Tying * ShortPrompt), (ResizeArray<int64> * Tensor)[]>()
 
         let rows (placement: Placement) groups =
             let key =

@@ -71,7 +71,8 @@ module Syntax =
     let (>=>) (a: Intervention) (b: Intervention) : Intervention = Intervention.andThen b a
 
     /// <summary>Puts an intervention at sites and positions: the prompt, prefix and suffix groups with parameters of their own.</summary>
-    let at (sites: Site list) (positions: Positions) (what: Intervention) : ReftSpec = ReftSpec.place sites positions what
+    let at (sites: Site list) (positions: Positions) (what: Intervention) : ReftSpec =
+        ReftSpec.place sites positions what
 
     /// <summary>All positions of a placement share one set of parameters.</summary>
     let tied (spec: ReftSpec) : ReftSpec = ReftSpec.tied spec

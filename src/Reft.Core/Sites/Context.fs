@@ -63,7 +63,7 @@ module Context =
     let private maskTensor dtype (device: torch.Device) offset length (tokens: int[][]) =
         let columns = offset + length
         let rows = tokens.Length
-        let mask = Array.zeroCreate<float32> (rows * length * columns)
+        let mask = Array.zeroCreate<float32>(rows * length * columns)
         let no = excluded dtype
 
         for row in 0 .. rows - 1 do
@@ -72,9 +72,7 @@ module Context =
 
                 for key in 0 .. columns - 1 do
                     // A padding query sees itself, so that no row of the softmax is empty.
-                    let sees =
-                        key <= offset + query && tokens[row][key] >= 0
-                        || key = offset + query
+                    let sees = key <= offset + query && tokens[row][key] >= 0 || key = offset + query
 
                     if not sees then
                         mask[start + key] <- no
@@ -119,12 +117,12 @@ module Context =
 
             let host =
                 if uniform then
-                    torch.arange(int64 offset, int64 columns, dtype = torch.int64).unsqueeze(0L).expand (
-                        int64 spans.Length,
-                        -1L
-                    )
+                    torch
+                        .arange(int64 offset, int64 columns, dtype = torch.int64)
+                        .unsqueeze(0L)
+                        .expand(int64 spans.Length, -1L)
                 else
-                    torch.tensor(tokens.Value |> Array.collect positions).view (int64 spans.Length, int64 length)
+                    torch.tensor(tokens.Value |> Array.collect positions).view(int64 spans.Length, int64 length)
 
             host.``to``(device).MoveToOuterDisposeScope()
 

@@ -45,7 +45,8 @@ module Component =
           Component.BlockOutput, "block_output" ]
 
     /// <summary>The name of a component in files and messages, e.g. <c>block_output</c>.</summary>
-    let name (wanted: Component) : string = names |> List.find (fst >> (=) wanted) |> snd
+    let name (wanted: Component) : string =
+        names |> List.find (fst >> (=) wanted) |> snd
 
     /// <summary>The component of a name, if it is one.</summary>
     let tryParse (text: string) : Component option =
@@ -103,9 +104,7 @@ module Site =
     /// <exception cref="T:System.ArgumentException">The component has no heads, or the range is empty.</exception>
     let heads (first: int) (count: int) (site: Site) : Site =
         if not (hasHeads site.Component) then
-            invalidArg
-                (nameof site)
-                $"{site} has no heads: expected one of query, key, value, attention_value"
+            invalidArg (nameof site) $"{site} has no heads: expected one of query, key, value, attention_value"
 
         if first < 0 || count < 1 then
             invalidArg (nameof first) $"expected a first head ≥ 0 and at least one head, found {first} and {count}"

@@ -27,19 +27,15 @@ module internal Derivative =
         if x.requires_grad then
             let leaf = dsharp.fullLike (x.detach (), -0.0) |> Autograd.variable
 
-            {
-                Value = x + leaf
-                Leaf = leaf
-                Nested = nested
-            }
+            { Value = x + leaf
+              Leaf = leaf
+              Nested = nested }
         else
             let leaf = Autograd.variable x
 
-            {
-                Value = leaf
-                Leaf = leaf
-                Nested = nested
-            }
+            { Value = leaf
+              Leaf = leaf
+              Nested = nested }
 
     /// Constants made part of the graph of x with a derivative of zero, so that a derivative around this one finds zero
     /// instead of no dependence. The condition is false everywhere, so that no NaN of x gets through.

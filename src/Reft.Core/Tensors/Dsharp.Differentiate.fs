@@ -111,13 +111,9 @@ module DsharpDifferentiate =
 
                 // Row by row or column by column, whichever are fewer.
                 if y.shape[0] <= x.shape[0] then
-                    [
-                        unitVectors y |> Array.map (pullback (repeated input) input y) |> torch.stack
-                    ]
+                    [ unitVectors y |> Array.map (pullback (repeated input) input y) |> torch.stack ]
                 else
-                    [
-                        torch.stack (unitVectors x |> Array.map (pushforward (repeated input) input y), 1L)
-                    ])
+                    [ torch.stack (unitVectors x |> Array.map (pushforward (repeated input) input y), 1L) ])
             |> pair
 
         /// <summary>The Jacobian ∂f_i/∂x_j of a vector function of a vector. [outputs, inputs]</summary>

@@ -45,8 +45,7 @@ module internal ElfImage =
           FileSize: int64 }
 
     let private segments image =
-        let table, size, count =
-            int (i64 image 32), int (u16 image 54), int (u16 image 56)
+        let table, size, count = int (i64 image 32), int (u16 image 54), int (u16 image 56)
 
         [ for i in 0 .. count - 1 do
               let at = table + i * size
@@ -58,10 +57,7 @@ module internal ElfImage =
 
     let private fileOffset segments address =
         segments
-        |> List.tryFind (fun s ->
-            s.Kind = LoadSegment
-            && s.Address <= address
-            && address < s.Address + s.FileSize)
+        |> List.tryFind (fun s -> s.Kind = LoadSegment && s.Address <= address && address < s.Address + s.FileSize)
         |> Option.map (fun s -> int (address - s.Address + s.Offset))
 
     /// <summary>The file offsets of the <c>vna_flags</c> fields that require <paramref name="version"/>.</summary>

@@ -92,7 +92,8 @@ module Native =
         |> List.tryFind File.Exists
 
     let private notFound (folders: string list) (file: string) (package: string) =
-        let searched = String.concat Environment.NewLine (folders |> List.map (fun f -> "  " + f))
+        let searched =
+            String.concat Environment.NewLine (folders |> List.map (fun f -> "  " + f))
 
         NativeLoadException(
             $"{file} was not found. Add the NuGet package {package} to the application (not to the library that uses Reft), or set REFT_LIBTORCH to a folder that holds it. Searched:{Environment.NewLine}{searched}",
@@ -107,13 +108,7 @@ module Native =
             | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".cache")
             | folder -> folder
 
-        Path.Combine(
-            home,
-            "reft",
-            "native",
-            Convert.ToHexStringLower(SHA256.HashData image),
-            "libLibTorchSharp.so"
-        )
+        Path.Combine(home, "reft", "native", Convert.ToHexStringLower(SHA256.HashData image), "libLibTorchSharp.so")
 
     let private sameBytes (path: string) (image: byte[]) =
         File.Exists path
@@ -122,7 +117,10 @@ module Native =
 
     let private writeCache (path: string) (image: byte[]) =
         let folder = Path.GetDirectoryName path |> string
-        let ownerOnly = UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
+
+        let ownerOnly =
+            UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
+
         Directory.CreateDirectory(folder, ownerOnly) |> ignore
         let temporary = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp")
 
@@ -166,8 +164,7 @@ module Native =
         | Ok _ -> ()
         | Error first ->
             match File.ReadAllBytes shim |> ElfImage.withWeakVersion UnusedVersion with
-            | None ->
-                raise (NativeLoadException($"{shim} could not be loaded: {first}", null))
+            | None -> raise (NativeLoadException($"{shim} could not be loaded: {first}", null))
             | Some patched ->
                 match dlopenPatched patched with
                 | Ok _ -> ()
@@ -191,8 +188,7 @@ module Native =
             | Some path ->
                 match dlopen path with
                 | Ok _ -> ()
-                | Error reason ->
-                    raise (NativeLoadException($"{path} could not be loaded: {reason}", null))
+                | Error reason -> raise (NativeLoadException($"{path} could not be loaded: {reason}", null))
 
         match find folders "libLibTorchSharp.so" with
         | None -> raise (notFound folders "libLibTorchSharp.so" $"TorchSharp {TorchSharpVersion}")

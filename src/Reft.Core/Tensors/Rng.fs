@@ -87,4 +87,5 @@ module Rng =
     /// <summary>An fp32 CPU tensor of independent standard normal draws.</summary>
     let normal (shape: int64 list) (rng: Rng) : Tensor =
         rng
-        |> withGenerator (fun generator -> torch.randn (List.toArray shape, dtype = torch.float32, generator = generator))
+        |> withGenerator (fun generator ->
+            torch.randn (List.toArray shape, dtype = torch.float32, generator = generator))

@@ -40,7 +40,7 @@ module AdamW =
     /// (<c>torch.nn.utils.clip_grad_norm_</c>).
     /// </summary>
     let clip (limit: float option) (gradient: Tensor) : struct (Tensor * float) =
-        let norm = gradient.norm().item<float32> () |> float
+        let norm = gradient.norm().item<float32>() |> float
 
         match limit with
         | Some limit ->
@@ -68,17 +68,16 @@ module AdamW =
         let number (x: float) = (float32 x).ToScalar()
         let b1, b2 = options.Beta1, options.Beta2
 
-        let first =
-            moments.First.mul(number b1).add_ (gradient, number (1.0 - b1))
+        let first = moments.First.mul(number b1).add_(gradient, number (1.0 - b1))
 
         let second =
-            moments.Second.mul(number b2).addcmul_ (gradient, gradient, number (1.0 - b2))
+            moments.Second.mul(number b2).addcmul_(gradient, gradient, number (1.0 - b2))
 
         let correction1 = 1.0 - b1 ** float step
         let correction2 = 1.0 - b2 ** float step
 
         let denominator =
-            second.sqrt().div_(number (sqrt correction2)).add_ (number options.Epsilon)
+            second.sqrt().div_(number (sqrt correction2)).add_(number options.Epsilon)
 
         let shrunk =
             match decayMask with

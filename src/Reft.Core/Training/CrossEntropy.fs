@@ -26,16 +26,19 @@ module CrossEntropy =
         let logits = (hidden |> Linear.apply head).``to`` torch.float32
         let column = targets.unsqueeze 1L
         let logSum = logits.logsumexp (1L, true)
-        let loss = (logSum - logits.gather (1L, column)).sum ()
+        let loss = (logSum - logits.gather (1L, column)).sum()
         // logits is not needed again: its memory becomes the gradient's.
-        let gradient = logits.sub_(logSum).exp_ ()
-        gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32)) |> ignore
+        let gradient = logits.sub_(logSum).exp_()
+
+        gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32))
+        |> ignore
+
         gradient.mul_ ((1.0f / float32 total).ToScalar()) |> ignore
         struct (loss, gradient.``to`` hidden.dtype)
 
     /// x with the gradient g: a term whose value is 0 and whose derivative with respect to x is g.
     let private carry (x: Tensor) (g: Tensor) =
-        ((x - x.detach ()).``to`` torch.float32 * g.``to`` torch.float32).sum ()
+        ((x - x.detach ()).``to`` torch.float32 * g.``to`` torch.float32).sum()
 
     /// <summary>
     /// The same value and first derivative, chunk by chunk: the logits of all tokens never exist at once, and the
@@ -77,7 +80,10 @@ module CrossEntropy =
                 use scope = torch.NewDisposeScope()
                 let count = min rows (total - start)
                 let part = hidden.narrow (0L, start, count)
-                let struct (chunk, gradient) = chunkLoss frozen total part (targets.narrow (0L, start, count))
+
+                let struct (chunk, gradient) =
+                    chunkLoss frozen total part (targets.narrow (0L, start, count))
+
                 loss.add_ chunk |> ignore
                 gradients.Add(torch.mm(gradient, weight).MoveToOuterDisposeScope())
 
@@ -86,7 +92,7 @@ module CrossEntropy =
 
                 biasGradient |> Option.iter (fun sum -> sum.add_ (gradient.sum 0L) |> ignore)
 
-            (loss / float32 total).squeeze (0L), torch.cat (gradients, 0L), weightGradient, biasGradient
+            (loss / float32 total).squeeze(0L), torch.cat (gradients, 0L), weightGradient, biasGradient
 
         [ if wants hidden then
               carry hidden hiddenGradients

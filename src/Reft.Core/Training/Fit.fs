@@ -125,7 +125,12 @@ module Fit =
               Accumulate = options.Accumulate }
 
         let batchesOf epoch =
-            let order = if options.Shuffle then Some(Rng.fork epoch state.Rng) else None
+            let order =
+                if options.Shuffle then
+                    Some(Rng.fork epoch state.Rng)
+                else
+                    None
+
             Batch.epoch options.Padding options.BatchSize order examples
 
         let evaluate (state: TrainState) =

@@ -23,7 +23,7 @@ module Loss =
         let targets = (torch.tensor batch.Targets).``to`` tuned.Device
 
         let scored =
-            hidden.view(-1L, int64 tuned.Config.Hidden).index_select (0L, rows) // [scored, hidden]
+            hidden.view(-1L, int64 tuned.Config.Hidden).index_select(0L, rows) // [scored, hidden]
             |> tuned.Norm
 
         CrossEntropy.mean context.Attention tuned.Head scored targets

@@ -70,7 +70,7 @@ module Trainer =
                 let part =
                     Scope.run (fun () ->
                         let mean = loss batch (layout.OfVector leaf)
-                        value <- float (mean.item<float32> ())
+                        value <- float (mean.item<float32>())
 
                         match Autograd.tryGradients GraphUse.Free mean [ leaf ] with
                         | [ Some part ] when batches.Length = 1 -> part
@@ -90,12 +90,16 @@ module Trainer =
 
     /// <summary>One optimizer step. The old state stays valid and is still the caller's.</summary>
     /// <exception cref="T:Reft.Core.TrainingDivergedException">The loss or the gradient is not finite.</exception>
-    let step (options: TrainerOptions) (loss: Loss) (batches: Batch[]) (state: TrainState) : struct (StepReport * TrainState) =
+    let step
+        (options: TrainerOptions)
+        (loss: Loss)
+        (batches: Batch[])
+        (state: TrainState)
+        : struct (StepReport * TrainState) =
         use _ = torch.NewDisposeScope()
         let number = state.Step + 1
 
-        let struct (value, gradient) =
-            lossAndGradient loss state.Layout batches state.Theta
+        let struct (value, gradient) = lossAndGradient loss state.Layout batches state.Theta
 
         if not (Double.IsFinite value) then
             raise (TrainingDivergedException(number, $"the loss is {value}"))
@@ -137,7 +141,12 @@ module Trainer =
     /// The states after each step, lazily. Each is valid until the next is asked for (keep one with
     /// <see cref="M:Reft.Core.TrainStateModule.copy"/>); the first and the last are the caller's.
     /// </summary>
-    let steps (options: TrainerOptions) (loss: Loss) (state: TrainState) (batches: Batch seq) : (StepReport * TrainState) seq =
+    let steps
+        (options: TrainerOptions)
+        (loss: Loss)
+        (state: TrainState)
+        (batches: Batch seq)
+        : (StepReport * TrainState) seq =
         seq {
             let mutable current = state
 
@@ -169,7 +178,7 @@ module Trainer =
                 (fun (sum, count) batch ->
                     use _ = torch.NewDisposeScope()
                     let scored = float batch.Scored.Length
-                    sum + scored * float ((loss batch theta).item<float32> ()), count + scored)
+                    sum + scored * float ((loss batch theta).item<float32>()), count + scored)
                 (0.0, 0.0)
 
         if count = 0.0 then

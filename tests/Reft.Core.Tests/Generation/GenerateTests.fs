@@ -13,7 +13,10 @@ let private phases =
       "prompt", loreft 2 |> at (blockOutput [ 0; 1 ]) (first 2 + last 2)
       "decode", loreft 2 |> at (blockOutput [ 0; 1 ]) (first 3) |> ReftSpec.during Phase.Decode
       "decode, all", loreft 2 |> at (query [ 1 ]) all |> ReftSpec.during Phase.Decode
-      "always", loreft 2 |> at (mlpOutput [ 0 ] @ key [ 2 ]) (every 2) |> ReftSpec.during Phase.Always ]
+      "always",
+      loreft 2
+      |> at (mlpOutput [ 0 ] @ key [ 2 ]) (every 2)
+      |> ReftSpec.during Phase.Always ]
 
 let private generate padding count bound model =
     let options =
@@ -27,14 +30,21 @@ let private generate padding count bound model =
 let private uncached (spec: ReftSpec) theta (model: Transformer) (prompt: int[]) (generated: int[]) =
     use _ = torch.no_grad ()
     let ids = Array.append prompt generated
-    let example = { Example.ofText ids with Prompt = prompt.Length }
+
+    let example =
+        { Example.ofText ids with
+            Prompt = prompt.Length }
+
     let batch = Batch.create PaddingSide.Right [ example ]
     let context = model |> Transformer.context None 0 batch.Columns batch.Spans
 
     let logits =
-        model |> Reft.attach spec theta context |> Transformer.logits context (Batch.ids torch.CPU batch)
+        model
+        |> Reft.attach spec theta context
+        |> Transformer.logits context (Batch.ids torch.CPU batch)
 
-    logits[0L].argmax(-1L).data<int64>().ToArray()[prompt.Length - 1 .. ids.Length - 2] |> Array.map int
+    logits[0L].argmax(-1L).data<int64>().ToArray()[prompt.Length - 1 .. ids.Length - 2]
+    |> Array.map int
 
 [<Tests>]
 let tests =
@@ -81,7 +91,7 @@ let tests =
                           model
                           prompts
 
-                  for row in 0 .. 3 do
+                  for row in 0..3 do
                       let expected =
                           match Array.tryFindIndex ((=) stop) free[row] with
                           | Some i -> free[row][..i]
@@ -132,13 +142,15 @@ let tests =
                           let context = model |> Transformer.context None 0 batch.Columns batch.Spans
 
                           let logits =
-                              model |> Reft.attach spec theta context |> Transformer.logits context (Batch.ids torch.CPU batch)
+                              model
+                              |> Reft.attach spec theta context
+                              |> Transformer.logits context (Batch.ids torch.CPU batch)
 
                           let logp = logits.log_softmax -1L
 
                           let expected =
                               [| for i in 0 .. example.Ids.Length - 2 ->
-                                     logp[0L, int64 i, int64 example.Ids[i + 1]].item<float32> () |]
+                                     logp[0L, int64 i, int64 example.Ids[i + 1]].item<float32>() |]
 
                           Expect.isLessThan (relative (torch.tensor found) (torch.tensor expected)) 1e-5 "logprobs")
           } ]

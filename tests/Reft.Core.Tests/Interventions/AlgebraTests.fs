@@ -33,7 +33,8 @@ let private noContext = Unchecked.defaultof<Context>
 let private changed (what: Intervention) (theta: Parameters) (h: Tensor) =
     Intervention.apply noContext h (what.Bind theta)
 
-let private rows () = Rng.normal [ 5L; int64 width ] (Rng.ofSeed 11L)
+let private rows () =
+    Rng.normal [ 5L; int64 width ] (Rng.ofSeed 11L)
 
 let private theta (what: Intervention) = what.Init width (Rng.ofSeed 3L)
 
@@ -126,13 +127,18 @@ let tests =
               let whole = loreft 4
               let numbers = theta whole
               let h = rows ()
-              let part rows = changed (whole |> Intervention.onSubspace rows) numbers h - h
+
+              let part rows =
+                  changed (whole |> Intervention.onSubspace rows) numbers h - h
+
               let total = part [ 0; 2 ] + part [ 1; 3 ]
               Expect.isLessThan (relative (h + total) (changed whole numbers h)) 1e-6 "sum of the parts"
           }
           test "an edit that changes the rows' shape is refused with both shapes" {
               use _ = torch.NewDisposeScope()
-              let bad = Intervention.define "bad" (fun _ _ -> Parameters.empty) (fun _ _ h -> h.narrow (1L, 0L, 2L))
+
+              let bad =
+                  Intervention.define "bad" (fun _ _ -> Parameters.empty) (fun _ _ h -> h.narrow (1L, 0L, 2L))
 
               Expect.throwsC (fun () -> changed bad (theta bad) (rows ()) |> ignore) (fun e ->
                   Expect.stringContains e.Message "'bad'" "name"

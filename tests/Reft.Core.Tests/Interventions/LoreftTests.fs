@@ -7,7 +7,9 @@ open Reft.Core.Tests.TinyModel
 
 let private identityError (columns: Tensor) =
     let r = columns.shape[1]
-    (torch.mm (columns.t (), columns) - torch.eye r).abs().max().item<float32> () |> float
+
+    (torch.mm (columns.t (), columns) - torch.eye r).abs().max().item<float32>()
+    |> float
 
 let private draw seed (shape: int64 list) = Rng.normal shape (Rng.ofSeed seed)
 
@@ -63,8 +65,8 @@ let tests =
 
                       let theta = what.Init 8 (Rng.ofSeed 1L)
                       let h = draw 2L [ 5L; 8L ]
-                      let r = (Orthonormal.qr.Apply theta).t ()
-                      let target = torch.mm(h, theta["weight"].t ()) + theta["bias"] |> activation.Apply
+                      let r = (Orthonormal.qr.Apply theta).t()
+                      let target = torch.mm (h, theta["weight"].t()) + theta["bias"] |> activation.Apply
                       let expected = h + torch.mm (target - torch.mm (h, r.t ()), r)
                       let found = Intervention.apply Unchecked.defaultof<Context> h (what.Bind theta)
                       Expect.isLessThan (relative found expected) 1e-6 activation.Name)

@@ -14,12 +14,16 @@ let private residual (spec: ReftSpec) (padding: PaddingSide) (examples: Example 
     let batch = Batch.create padding examples
     let context = model |> Transformer.context None 0 batch.Columns batch.Spans
     let theta = Reft.init spec model.Config (Rng.ofSeed 5L)
-    batch, model |> Reft.attach spec theta context |> Transformer.residual context (Batch.ids model.Device batch)
+
+    batch,
+    model
+    |> Reft.attach spec theta context
+    |> Transformer.residual context (Batch.ids model.Device batch)
 
 /// The residual of each row's own tokens, whatever the padding.
 let private rowsOf (batch: Batch, hidden: Tensor) =
     batch.Spans
-    |> Array.mapi (fun row span -> hidden[int64 row].narrow (0L, int64 (span.Column 0), int64 span.Length))
+    |> Array.mapi (fun row span -> hidden[int64 row].narrow(0L, int64 (span.Column 0), int64 span.Length))
 
 let private refuses text (body: unit -> unit) =
     Expect.throwsC body (fun e -> Expect.stringContains e.Message text "message")
@@ -41,7 +45,7 @@ let tests =
                   for row, prompt, length in [ 0, 6, 9; 1, 4, 7 ] do
                       for token in 0 .. length - 1 do
                           let expected = if token >= prompt - 2 && token < prompt then 1.0f else 0.0f
-                          let found = difference[int64 row, int64 token].mean().item<float32> ()
+                          let found = difference[int64 row, int64 token].mean().item<float32>()
                           Expect.floatClose Accuracy.medium (float found) (float expected) $"row {row} token {token}")
           }
           test "both paddings give the same rows, with and without edits" {
@@ -70,7 +74,9 @@ let tests =
                         Site.create 1 Component.AttentionValue |> Site.heads 3 1 ]
 
                   for site in sites do
-                      let _, edited = residual (loreft 2 |> at [ site ] (first 3)) PaddingSide.Right rows model
+                      let _, edited =
+                          residual (loreft 2 |> at [ site ] (first 3)) PaddingSide.Right rows model
+
                       Expect.isGreaterThan (relative edited plain) 1e-4 (string site)
                       Expect.equal (Site.parse (string site)) site "the site's name reads back")
           }
@@ -109,7 +115,11 @@ let tests =
                   match seen with
                   | [ edited; plain ] ->
                       let change = (edited - plain).select(1L, 0L).reshape -1L
-                      Expect.equal (change.data<float32>().ToArray()) (Array.init 16 (fun i -> if i >= 4 && i < 12 then 2.0f else 0.0f)) "heads 1 and 2"
+
+                      Expect.equal
+                          (change.data<float32>().ToArray())
+                          (Array.init 16 (fun i -> if i >= 4 && i < 12 then 2.0f else 0.0f))
+                          "heads 1 and 2"
                   | other -> failtest $"expected two runs, found {other.Length}")
           }
           test "attachments stack: the later one sees the earlier one's edit" {
@@ -119,7 +129,10 @@ let tests =
                   let context = model |> Transformer.context None 0 batch.Columns batch.Spans
                   let ids = Batch.ids torch.CPU batch
                   let spec = loreft 2 |> at (blockOutput [ 1 ]) (first 2) |> tied
-                  let a, b = Reft.init spec config (Rng.ofSeed 1L), Reft.init spec config (Rng.ofSeed 2L)
+
+                  let a, b =
+                      Reft.init spec config (Rng.ofSeed 1L), Reft.init spec config (Rng.ofSeed 2L)
+
                   let chain = (loreft 2 >=> loreft 2) |> at (blockOutput [ 1 ]) (first 2) |> tied
                   let site = "layers.1.block_output"
 
@@ -129,9 +142,14 @@ let tests =
                       |> Parameters.prefixed site
 
                   let stacked =
-                      model |> Reft.attach spec a context |> Reft.attach spec b context |> Transformer.residual context ids
+                      model
+                      |> Reft.attach spec a context
+                      |> Reft.attach spec b context
+                      |> Transformer.residual context ids
 
-                  let chained = model |> Reft.attach chain both context |> Transformer.residual context ids
+                  let chained =
+                      model |> Reft.attach chain both context |> Transformer.residual context ids
+
                   Expect.isLessThan (relative stacked chained) 1e-6 "attach twice = >=>")
           }
           test "padding that a custom function turns into NaN never reaches a row or a gradient" {
@@ -151,7 +169,9 @@ let tests =
                       // Embeddings of id 0, the padding, are all zero.
                       let zeroed =
                           { model with
-                              Embed = fun ids -> model.Embed ids * ids.ne(0L.ToScalar()).unsqueeze(-1L).``to`` torch.float32 }
+                              Embed =
+                                  fun ids ->
+                                      model.Embed ids * ids.ne(0L.ToScalar()).unsqueeze(-1L).``to`` torch.float32 }
 
                       let spec = normalised |> at (blockInput [ 0 ]) all
                       let theta = Reft.init spec config (Rng.ofSeed 5L)
@@ -159,7 +179,7 @@ let tests =
                       let gradient =
                           dsharp.grad (Loss.reft spec zeroed batch |> Loss.ofVector theta) theta.Vector
 
-                      Expect.isTrue (gradient.isfinite().all().item<bool> ()) $"finite under {padding}")
+                      Expect.isTrue (gradient.isfinite().all().item<bool>()) $"finite under {padding}")
           }
           test "in bf16 a row without an edit keeps its bits, and an edit is rounded once" {
               scoped (fun () ->
@@ -168,18 +188,20 @@ let tests =
                   let spec = constantShift 0.0f |> at (blockOutput [ 2 ]) all
                   let _, plain = residual [] PaddingSide.Right rows model
                   let _, edited = residual spec PaddingSide.Right rows model
-                  Expect.isTrue (plain.equal(edited).all().item<bool> ()) "h + 0 = h")
+                  Expect.isTrue (plain.equal(edited).all().item<bool>()) "h + 0 = h")
           }
           test "what a spec cannot do on a model is refused with the reason" {
               scoped (fun () ->
                   let check spec = ReftSpec.validate config spec
-                  refuses "expected a layer of 0 … 2, found 7" (fun () -> check (loreft 2 |> at (blockOutput [ 7 ]) all))
 
-                  refuses "expected heads of 0 … 1" (fun () ->
-                      check (loreft 2 |> at (value [ 0 ] |> heads 1 2) all))
+                  refuses "expected a layer of 0 … 2, found 7" (fun () ->
+                      check (loreft 2 |> at (blockOutput [ 7 ]) all))
+
+                  refuses "expected heads of 0 … 1" (fun () -> check (loreft 2 |> at (value [ 0 ] |> heads 1 2) all))
 
                   refuses "rank of 1 … 16, found 17" (fun () ->
-                      Reft.init (loreft 17 |> at (blockOutput [ 0 ]) all) config (Rng.ofSeed 0L) |> ignore)
+                      Reft.init (loreft 17 |> at (blockOutput [ 0 ]) all) config (Rng.ofSeed 0L)
+                      |> ignore)
 
                   refuses "must not overlap" (fun () ->
                       check (
@@ -195,7 +217,8 @@ let tests =
                   let model = create torch.float32 1L
 
                   let spec =
-                      (loreft 2 |> at (blockOutput [ 1 ]) (first 3)) @ (loreft 2 |> at (blockOutput [ 1 ]) (last 3))
+                      (loreft 2 |> at (blockOutput [ 1 ]) (first 3))
+                      @ (loreft 2 |> at (blockOutput [ 1 ]) (last 3))
 
                   ReftSpec.validate config spec
                   residual spec PaddingSide.Right (examples 2L 2 [ 9 ]) model |> ignore

@@ -35,15 +35,23 @@ let tests =
               Expect.equal (split ShortPrompt.Pyreft 1 1 1) ([], []) "one token"
               Expect.equal (tokens ShortPrompt.Pyreft 4 (first 3)) [ 0, 0; 0, 1 ] "a prefix alone is halved too"
           }
-          testProperty "no rule edits a token twice or leaves the prompt" (fun (PositiveInt p) (PositiveInt s) (NonNegativeInt n) ->
-              [ ShortPrompt.Paper; ShortPrompt.Pyreft ]
-              |> List.forall (fun rule ->
-                  let prefix, suffix = split rule n p s
-                  let all = prefix @ suffix
-                  List.distinct all = all && all |> List.forall (fun token -> token >= 0 && token < n)))
-          testProperty "the paper's rule edits every token of a prompt shorter than p + s" (fun (PositiveInt p) (PositiveInt s) (PositiveInt n) ->
-              let prefix, suffix = split ShortPrompt.Paper n p s
-              n >= p + s || min p (n / 2) + min s ((n + 1) / 2) = prefix.Length + suffix.Length)
+          testProperty
+              "no rule edits a token twice or leaves the prompt"
+              (fun (PositiveInt p) (PositiveInt s) (NonNegativeInt n) ->
+                  [ ShortPrompt.Paper; ShortPrompt.Pyreft ]
+                  |> List.forall (fun rule ->
+                      let prefix, suffix = split rule n p s
+                      let all = prefix @ suffix
+
+                      List.distinct all = all
+                      && all |> List.forall (fun token -> token >= 0 && token < n)))
+          testProperty
+              "the paper's rule edits every token of a prompt shorter than p + s"
+              (fun (PositiveInt p) (PositiveInt s) (PositiveInt n) ->
+                  let prefix, suffix = split ShortPrompt.Paper n p s
+
+                  n >= p + s
+                  || min p (n / 2) + min s ((n + 1) / 2) = prefix.Length + suffix.Length)
           testProperty "parse reads what is printed" (fun (PositiveInt a) (NonNegativeInt b) (PositiveInt c) ->
               [ first a
                 last a

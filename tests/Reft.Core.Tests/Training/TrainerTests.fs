@@ -17,7 +17,11 @@ let private quiet: FitProgress -> TrainState -> unit = fun _ _ -> ()
 
 let private fit options examples cancel =
     let model = create torch.float32 1L
-    use state = { new System.IDisposable with member _.Dispose() = () }
+
+    use state =
+        { new System.IDisposable with
+            member _.Dispose() = () }
+
     ignore state
     Fit.run options (Loss.reft spec model) (List.toArray examples) [||] quiet cancel (start ())
 
@@ -31,7 +35,10 @@ let private rss () =
     System.IO.File.ReadAllLines "/proc/self/status"
     |> Array.pick (fun line ->
         if line.StartsWith "VmRSS:" then
-            Some(line.Split([| ' '; '\t' |], System.StringSplitOptions.RemoveEmptyEntries)[1] |> int64)
+            Some(
+                line.Split([| ' '; '\t' |], System.StringSplitOptions.RemoveEmptyEntries)[1]
+                |> int64
+            )
         else
             None)
 
@@ -46,19 +53,31 @@ let tests =
                   let model = ofWeights torch.float32 config weights
 
                   let result =
-                      Fit.run fast (Loss.reft spec model) (List.toArray rows) [||] quiet CancellationToken.None (start ())
+                      Fit.run
+                          fast
+                          (Loss.reft spec model)
+                          (List.toArray rows)
+                          [||]
+                          quiet
+                          CancellationToken.None
+                          (start ())
 
-                  let first, last = (List.head result.History).Report.Loss, (List.last result.History).Report.Loss
+                  let first, last =
+                      (List.head result.History).Report.Loss, (List.last result.History).Report.Loss
+
                   Expect.isLessThan last (0.7 * first) "the loss falls by a third or more"
-                  Expect.isTrue (before.equal(weights.Vector).all().item<bool> ()) "weights")
+                  Expect.isTrue (before.equal(weights.Vector).all().item<bool>()) "weights")
           }
           test "the same seed gives the same run, another seed another" {
               scoped (fun () ->
                   let losses seed =
                       let model = create torch.float32 1L
-                      let state = Reft.init spec config (Rng.ofSeed 4L) |> TrainState.create (Rng.ofSeed seed)
 
-                      (Fit.run fast (Loss.reft spec model) (List.toArray rows) [||] quiet CancellationToken.None state).History
+                      let state =
+                          Reft.init spec config (Rng.ofSeed 4L) |> TrainState.create (Rng.ofSeed seed)
+
+                      (Fit.run fast (Loss.reft spec model) (List.toArray rows) [||] quiet CancellationToken.None state)
+                          .History
                       |> List.map (fun p -> p.Report.Loss)
 
                   Expect.equal (losses 1L) (losses 1L) "same"
@@ -71,7 +90,12 @@ let tests =
                   let whole = [| Batch.create PaddingSide.Right rows |]
                   // Of unequal numbers of scored tokens, so that a mean of means would be wrong.
                   let uneven = (examples 3L 2 [ 9; 6; 7 ]) @ (examples 5L 4 [ 9 ])
-                  let parts = uneven |> List.map (fun e -> Batch.create PaddingSide.Right [ e ]) |> List.toArray
+
+                  let parts =
+                      uneven
+                      |> List.map (fun e -> Batch.create PaddingSide.Right [ e ])
+                      |> List.toArray
+
                   ignore whole
                   let options = Trainer.options 1e-2
 
@@ -111,7 +135,12 @@ let tests =
           }
           test "the schedules are transformers'" {
               let linear = Schedule.linear 2 10
-              Expect.equal [ linear 0; linear 1; linear 2; linear 6; linear 10; linear 11 ] [ 0.0; 0.5; 1.0; 0.5; 0.0; 0.0 ] "linear"
+
+              Expect.equal
+                  [ linear 0; linear 1; linear 2; linear 6; linear 10; linear 11 ]
+                  [ 0.0; 0.5; 1.0; 0.5; 0.0; 0.0 ]
+                  "linear"
+
               Expect.equal (Schedule.warmupSteps 0.1 25) 3 "rounded up"
           }
           test "only supervised positions reach the head, and both losses agree in value and gradient" {
@@ -136,7 +165,7 @@ let tests =
                           let context = model |> Transformer.context None 0 batch.Columns batch.Spans
                           let tuned = model |> Reft.attach spec (set.Sub "reft") context
                           let hidden = tuned |> Transformer.hidden context (Batch.ids torch.CPU batch)
-                          let scored = hidden.view(-1L, 16L).index_select (0L, torch.tensor batch.Scored)
+                          let scored = hidden.view(-1L, 16L).index_select(0L, torch.tensor batch.Scored)
                           CrossEntropy.mean kernel tuned.Head scored (torch.tensor batch.Targets)
 
                       dsharp.fgrad f all.Vector
@@ -157,7 +186,12 @@ let tests =
                   let v = Rng.normal [ theta.TrainableCount ] (Rng.ofSeed 8L)
                   let product = dsharp.hessianv f theta.Vector v
                   let step = 1e-2f
-                  let difference = (dsharp.grad f (theta.Vector + v * step) - dsharp.grad f (theta.Vector - v * step)) / (2.0f * step)
+
+                  let difference =
+                      (dsharp.grad f (theta.Vector + v * step)
+                       - dsharp.grad f (theta.Vector - v * step))
+                      / (2.0f * step)
+
                   Expect.isLessThan (relative product difference) 2e-2 "Hessian product and difference of gradients")
           }
           test "an empty dataset, and rows without a scored token, are refused" {
@@ -167,20 +201,29 @@ let tests =
 
               scoped (fun () ->
                   refuses "the dataset is empty" []
-                  refuses "example 1 has no scored token" [ rows[0]; Example.ofLabels None [| 1; 2 |] [| -100; -100 |] ])
+
+                  refuses
+                      "example 1 has no scored token"
+                      [ rows[0]; Example.ofLabels None [| 1; 2 |] [| -100; -100 |] ])
           }
           test "a loss that is not a number stops the run and leaves the state intact" {
               scoped (fun () ->
                   let state = start ()
                   let before = state.Theta.clone ()
-                  let broken: Loss = fun _ theta -> theta.Vector.sum () * 0.0f + nanf + theta["layers.0.block_output.prefix.bias"].sum ()
+
+                  let broken: Loss =
+                      fun _ theta ->
+                          theta.Vector.sum () * 0.0f
+                          + nanf
+                          + theta["layers.0.block_output.prefix.bias"].sum()
+
                   let batch = [| Batch.create PaddingSide.Right rows |]
 
                   Expect.throwsT<TrainingDivergedException>
                       (fun () -> Trainer.step (Trainer.options 1e-2) broken batch state |> ignore)
                       "diverged"
 
-                  Expect.isTrue (before.equal(state.Theta).all().item<bool> ()) "state")
+                  Expect.isTrue (before.equal(state.Theta).all().item<bool>()) "state")
           }
           test "a cancelled run gives the last state it reached" {
               scoped (fun () ->
@@ -196,7 +239,7 @@ let tests =
 
                   Expect.isTrue result.Cancelled "cancelled"
                   Expect.equal result.State.Step 3 "three steps"
-                  Expect.isTrue (result.State.Theta.isfinite().all().item<bool> ()) "usable")
+                  Expect.isTrue (result.State.Theta.isfinite().all().item<bool>()) "usable")
           }
           test "1,000 steps leave no tensor behind" {
               scoped (fun () ->
