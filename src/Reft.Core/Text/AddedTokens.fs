@@ -26,8 +26,7 @@ type internal Segment =
 [<RequireQualifiedAccess>]
 module internal AddedTokens =
 
-    let private flags =
-        [ "single_word"; "lstrip"; "rstrip"; "normalized"; "special" ]
+    let private flags = [ "single_word"; "lstrip"; "rstrip"; "normalized"; "special" ]
 
     /// A token from its object, whose id may stand elsewhere (tokenizer_config.json has it as the key).
     let readObject (id: int) (node: FileNode) : AddedToken =
@@ -94,7 +93,10 @@ module internal AddedTokens =
         let byFirst = Dictionary<char, (string * AddedToken)[]>()
 
         for first, group in tokens |> List.groupBy (fun (content, _) -> content[0]) do
-            byFirst[first] <- group |> List.sortByDescending (fun (content, _) -> content.Length) |> List.toArray
+            byFirst[first] <-
+                group
+                |> List.sortByDescending (fun (content, _) -> content.Length)
+                |> List.toArray
 
         let contents = tokens |> List.map fst |> List.toArray
         SearchValues.Create(contents.AsSpan(), StringComparison.Ordinal), byFirst

@@ -14,7 +14,9 @@ open System.Text
 module ByteLevel =
 
     let private printable (b: int) =
-        (b >= int '!' && b <= int '~') || (b >= 0xA1 && b <= 0xAC) || (b >= 0xAE && b <= 0xFF)
+        (b >= int '!' && b <= int '~')
+        || (b >= 0xA1 && b <= 0xAC)
+        || (b >= 0xAE && b <= 0xFF)
 
     let private charOfByte: char[] =
         let mutable next = 0x100

@@ -56,8 +56,16 @@ module internal BytePairModel =
     let private readOptions (node: FileNode) : Options =
         node
         |> FileNode.only
-            [ "type"; "dropout"; "unk_token"; "continuing_subword_prefix"; "end_of_word_suffix"
-              "fuse_unk"; "byte_fallback"; "ignore_merges"; "vocab"; "merges" ]
+            [ "type"
+              "dropout"
+              "unk_token"
+              "continuing_subword_prefix"
+              "end_of_word_suffix"
+              "fuse_unk"
+              "byte_fallback"
+              "ignore_merges"
+              "vocab"
+              "merges" ]
 
         for name in [ "continuing_subword_prefix"; "end_of_word_suffix" ] do
             match node |> FileNode.tryGet name with
@@ -92,7 +100,10 @@ module internal BytePairModel =
     let private library (options: Options) : BpeTokenizer =
         let settings = BpeOptions options.Vocabulary.Ids
 
-        settings.Merges <- options.Merges |> Array.map (fun (left, right) -> String.Concat(left, " ", right))
+        settings.Merges <-
+            options.Merges
+            |> Array.map (fun (left, right) -> String.Concat(left, " ", right))
+
         settings.UnknownToken <- Option.toObj options.Unknown
         settings.FuseUnknownTokens <- options.FuseUnknown
         BpeTokenizer.Create settings
@@ -103,7 +114,9 @@ module internal BytePairModel =
     /// The same merges by a queue of candidate pairs, O(n log n) for a piece of n characters.
     let private mergeLong (options: Options) : string -> int[] =
         let id token = options.Vocabulary.Ids[token]
-        let merges = Dictionary<struct (int * int), struct (int * int)>(options.Merges.Length)
+
+        let merges =
+            Dictionary<struct (int * int), struct (int * int)>(options.Merges.Length)
 
         options.Merges
         |> Array.iteri (fun rank (left, right) ->

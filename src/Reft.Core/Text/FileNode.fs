@@ -33,8 +33,7 @@ module internal FileNode =
     let error (node: FileNode) (message: string) : exn =
         InvalidDataException $"{node.File}: {node.Path}: {message}"
 
-    let fail (node: FileNode) (message: string) : 'a =
-        raise (error node message)
+    let fail (node: FileNode) (message: string) : 'a = raise (error node message)
 
     let private kind (node: FileNode) =
         match node.Value.ValueKind with

@@ -25,7 +25,12 @@ module internal PostProcessor =
             let name = piece |> FileNode.get "id" |> FileNode.string
 
             match special |> FileNode.tryGet name with
-            | Some token -> token |> FileNode.get "ids" |> FileNode.items |> Seq.map FileNode.id |> Seq.toList
+            | Some token ->
+                token
+                |> FileNode.get "ids"
+                |> FileNode.items
+                |> Seq.map FileNode.id
+                |> Seq.toList
             | None -> FileNode.fail piece $"the template uses '{name}', which special_tokens does not define"
 
         // type_id concerns token types alone, which decoders have not.
@@ -51,12 +56,15 @@ module internal PostProcessor =
         match node |> FileNode.get "type" |> FileNode.string with
         | "ByteLevel" ->
             // It moves offsets and leaves the tokens alone.
-            node |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
+            node
+            |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
+
             none
         | "TemplateProcessing" -> template node
         | "RobertaProcessing"
         | "BertProcessing" ->
-            node |> FileNode.only [ "type"; "sep"; "cls"; "trim_offsets"; "add_prefix_space" ]
+            node
+            |> FileNode.only [ "type"; "sep"; "cls"; "trim_offsets"; "add_prefix_space" ]
 
             { Prefix = [ node |> FileNode.get "cls" |> pair ]
               Suffix = [ node |> FileNode.get "sep" |> pair ] }

@@ -21,8 +21,7 @@ module internal PreTokenizer =
 
     /// GPT-2's pattern, which ByteLevel uses.
     let private gpt2 =
-        SplitPattern.Trusted
-            @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+        SplitPattern.Trusted @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
     let private join (a: Piece) (b: Piece) =
         { a with
@@ -150,14 +149,22 @@ module internal PreTokenizer =
         match node |> FileNode.get "type" |> FileNode.string with
         | "ByteLevel" ->
             // trim_offsets concerns offsets alone, which nothing here reports.
-            node |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
+            node
+            |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
+
             let prefix = node |> FileNode.get "add_prefix_space" |> FileNode.bool
             byteLevel prefix (node |> FileNode.flag "use_regex" true), true
         | "Split" -> readSplit node, false
         | "Digits" -> readDigits node, false
         | "Sequence" ->
             node |> FileNode.only [ "type"; "pretokenizers" ]
-            let stages = node |> FileNode.get "pretokenizers" |> FileNode.items |> Seq.map read |> Seq.toList
+
+            let stages =
+                node
+                |> FileNode.get "pretokenizers"
+                |> FileNode.items
+                |> Seq.map read
+                |> Seq.toList
 
             if stages |> List.filter snd |> List.length > 1 then
                 FileNode.fail node "it maps text to bytes twice: expected one ByteLevel"

@@ -16,7 +16,7 @@ type StreamDecoder internal (bytesOf: int -> byte[]) =
     let utf8 = Encoding.UTF8.GetDecoder()
 
     let decode (bytes: byte[]) flush =
-        let chars = Array.zeroCreate<char> (Encoding.UTF8.GetMaxCharCount(bytes.Length + 4))
+        let chars = Array.zeroCreate<char>(Encoding.UTF8.GetMaxCharCount(bytes.Length + 4))
         let count = utf8.GetChars(bytes, 0, bytes.Length, chars, 0, flush)
         String(chars, 0, count)
 
@@ -143,9 +143,7 @@ type TextTokenizer internal (parts: TokenizerParts) =
         let body = encode text
 
         if addSpecial then
-            [| yield! parts.Frame.Prefix
-               yield! body
-               yield! parts.Frame.Suffix |]
+            [| yield! parts.Frame.Prefix; yield! body; yield! parts.Frame.Suffix |]
         else
             body.ToArray()
 
@@ -154,8 +152,7 @@ type TextTokenizer internal (parts: TokenizerParts) =
     /// without what it puts after it.
     /// </summary>
     member _.EncodePrompt(text: string) : int[] =
-        [| yield! parts.Frame.Prefix
-           yield! encode text |]
+        [| yield! parts.Frame.Prefix; yield! encode text |]
 
     /// <summary>The ids of a text that follows a prompt: nothing is put around it.</summary>
     member tokenizer.EncodeCompletion(text: string) : int[] = tokenizer.Encode(text, false)

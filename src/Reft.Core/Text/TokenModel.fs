@@ -14,9 +14,11 @@ type internal Vocabulary =
 /// </summary>
 [<NoEquality; NoComparison>]
 type internal TokenModel =
-    { /// The tokens of one piece, as the pre-tokenizer left it.
-      Tokenise: string -> int[]
-      Vocabulary: Vocabulary }
+    {
+        /// The tokens of one piece, as the pre-tokenizer left it.
+        Tokenise: string -> int[]
+        Vocabulary: Vocabulary
+    }
 
 /// Reading a vocabulary, whatever its kind.
 [<RequireQualifiedAccess>]

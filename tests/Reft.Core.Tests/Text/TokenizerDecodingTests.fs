@@ -14,9 +14,38 @@ let private llama3 =
     lazy TokenizerFile.load (Path.Combine(golden, "f_tokenizers", "own_llama3_style"))
 
 let private pieces =
-    [ "a"; "Z"; " "; "  "; "\n"; "\t"; "\u0000"; "é"; "e\u0301"; "\u0301"; "日本"; "漢"; "\U00020000"; "ß"; "ſ"
-      "👩‍👩‍👧‍👦"; "🏳️‍🌈"; "\u200D"; "\uFEFF"; "\U0001D400"; "\uFFFD"; "\uFFFF"; "\U0010FFFF"
-      "\uD800"; "\uDC00"; "\uDBFF"; "the"; "'s"; "123"; "<|eot_id|>"; "Ġ"; "\u3000" ]
+    [ "a"
+      "Z"
+      " "
+      "  "
+      "\n"
+      "\t"
+      "\u0000"
+      "é"
+      "e\u0301"
+      "\u0301"
+      "日本"
+      "漢"
+      "\U00020000"
+      "ß"
+      "ſ"
+      "👩‍👩‍👧‍👦"
+      "🏳️‍🌈"
+      "\u200D"
+      "\uFEFF"
+      "\U0001D400"
+      "\uFFFD"
+      "\uFFFF"
+      "\U0010FFFF"
+      "\uD800"
+      "\uDC00"
+      "\uDBFF"
+      "the"
+      "'s"
+      "123"
+      "<|eot_id|>"
+      "Ġ"
+      "\u3000" ]
 
 /// Texts of awkward pieces: two lone halves side by side may well become a pair.
 let private texts: Arbitrary<string> =
@@ -63,7 +92,7 @@ let tests =
               let tokenizer = loadJson (bytesOnly [])
               let stream = tokenizer.Stream false
               let ids = tokenizer.EncodeCompletion "a🤖"
-              Expect.equal [ for id in ids -> stream.Push id ] [ "a"; ""; "";  ""; "🤖" ] "pieces"
+              Expect.equal [ for id in ids -> stream.Push id ] [ "a"; ""; ""; ""; "🤖" ] "pieces"
               Expect.equal (stream.Flush()) "" "nothing left"
               stream.Push ids[1] |> ignore
               Expect.equal (stream.Flush()) "\uFFFD" "cut short"
@@ -71,7 +100,12 @@ let tests =
           }
           test "ids that no token has stand for nothing" {
               let tokenizer = loadJson (bytesOnly [])
-              Expect.equal (tokenizer.Decode([ -1; 32; 5000; Int32.MaxValue ], false)) (tokenizer.Decode([ 32 ], false)) ""
+
+              Expect.equal
+                  (tokenizer.Decode([ -1; 32; 5000; Int32.MaxValue ], false))
+                  (tokenizer.Decode([ 32 ], false))
+                  ""
+
               Expect.equal (tokenizer.IdToToken 5000) None "no token"
           }
           test "the byte alphabet is GPT-2's, one to one" {

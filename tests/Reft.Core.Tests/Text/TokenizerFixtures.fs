@@ -14,7 +14,11 @@ let golden: string =
         | null -> failwith "there is no tests/golden above the test assembly"
         | folder ->
             let candidate = Path.Combine(folder.FullName, "tests", "golden")
-            if Directory.Exists candidate then candidate else up folder.Parent
+
+            if Directory.Exists candidate then
+                candidate
+            else
+                up folder.Parent
 
     up (DirectoryInfo AppContext.BaseDirectory)
 
@@ -36,7 +40,9 @@ type Case =
 let cases (folder: string) : Case list =
     [ for line in File.ReadLines(Path.Combine(folder, "cases.jsonl")) do
           use document = JsonDocument.Parse line
-          let text (name: string) = document.RootElement.GetProperty(name).GetString() |> string
+
+          let text (name: string) =
+              document.RootElement.GetProperty(name).GetString() |> string
 
           let ids (name: string) =
               [| for id in document.RootElement.GetProperty(name).EnumerateArray() -> id.GetInt32() |]
@@ -70,7 +76,9 @@ let array (items: (JsonNode | null) seq) : JsonArray =
 /// A tokenizer over the 256 bytes (ids in their order), some merges (ids from 256), as Hugging Face would write it.
 let bytesOnly (merges: (string * string) list) : JsonObject =
     let vocabulary = JsonObject()
-    ByteLevel.alphabet |> Seq.iteri (fun id c -> vocabulary[string c] <- JsonValue.Create id)
+
+    ByteLevel.alphabet
+    |> Seq.iteri (fun id c -> vocabulary[string c] <- JsonValue.Create id)
 
     for left, right in merges do
         vocabulary[left + right] <- JsonValue.Create vocabulary.Count
@@ -79,13 +87,15 @@ let bytesOnly (merges: (string * string) list) : JsonObject =
     model["type"] <- JsonValue.Create "BPE"
     model["vocab"] <- vocabulary
 
-    model["merges"] <-
-        array [ for left, right in merges -> array [ JsonValue.Create left; JsonValue.Create right ] ]
+    model["merges"] <- array [ for left, right in merges -> array [ JsonValue.Create left; JsonValue.Create right ] ]
 
     let root = JsonObject()
     root["version"] <- JsonValue.Create "1.0"
     root["added_tokens"] <- JsonArray()
-    root["pre_tokenizer"] <- json """{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"""
+
+    root["pre_tokenizer"] <-
+        json """{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"""
+
     root["decoder"] <- json """{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"""
     root["model"] <- model
     root

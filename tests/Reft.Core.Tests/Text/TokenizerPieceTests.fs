@@ -24,8 +24,7 @@ let private splitting (pattern: string) (behavior: string) (invert: bool) =
 
 let private countdown behavior invert =
     // Every stretch of the text that any behavior leaves whole is a token.
-    let words =
-        [ "the-"; "-final"; "final-"; "--"; "-countdown" ]
+    let words = [ "the-"; "-final"; "final-"; "--"; "-countdown" ]
 
     bytesOnly (wordsOf words)
     |> replace "pre_tokenizer" (splitting """{"String":"-"}""" behavior invert)
@@ -100,7 +99,7 @@ let private beyondTheBasicPlane =
               Expect.equal (pieces @"." text) "" "each is one character"
           }
           test "stand-ins have the category that they stand for" {
-              for value in Seq.append [ 0x10000 .. 7 .. 0x1FFFF ] [ 0x20000 .. 997 .. 0x10FFFF ] do
+              for value in Seq.append [ 0x10000..7..0x1FFFF ] [ 0x20000..997..0x10FFFF ] do
                   let rune = System.Text.Rune value
                   let standIn = System.Text.Rune(Oniguruma.standIn rune)
 
@@ -126,9 +125,7 @@ let private added flags =
 let private addedTokens =
     testList
         "Added tokens"
-        [ test "plain" {
-              Expect.equal (tokensOf (added "") "a <t> x") [ "a"; " "; "<t>"; " x" ] ""
-          }
+        [ test "plain" { Expect.equal (tokensOf (added "") "a <t> x") [ "a"; " "; "<t>"; " x" ] "" }
           test "the longest wins" { Expect.equal (tokensOf (added "") "a<t>>b") [ "a"; "<t>>"; "b" ] "" }
           test "lstrip and rstrip take the white space beside them" {
               let tokenizer = added ""","lstrip":true"""
@@ -159,7 +156,10 @@ let private addedTokens =
 
               Expect.equal ((tokenizer "true").EncodeCompletion "\u00E9") [| 900 |] "composed, normalised"
               Expect.equal ((tokenizer "false").EncodeCompletion "e\u0301") [| 900 |] "as it is"
-              Expect.isFalse ((tokenizer "false").EncodeCompletion "\u00E9" |> Array.contains 900) "composed, not normalised"
+
+              Expect.isFalse
+                  ((tokenizer "false").EncodeCompletion "\u00E9" |> Array.contains 900)
+                  "composed, not normalised"
           }
           test "special ones are skipped in decoding, others are not" {
               let tokenizer = added ""
@@ -188,7 +188,9 @@ let private frames =
         [ test "a prompt gets the prefix alone, a completion nothing" {
               let tokenizer =
                   bytesOnly []
-                  |> replace "added_tokens" """[{"id":300,"content":"<b>","special":true},{"id":301,"content":"<e>","special":true}]"""
+                  |> replace
+                      "added_tokens"
+                      """[{"id":300,"content":"<b>","special":true},{"id":301,"content":"<e>","special":true}]"""
                   |> replace
                       "post_processor"
                       """{"type":"Sequence","processors":[{"type":"ByteLevel","trim_offsets":false},
@@ -217,14 +219,14 @@ let private merging =
           }
           test "ignore_merges takes whole words from the vocabulary first" {
               // "abc" is a token that no merge path reaches: b+c comes first.
-              let file =
-                  bytesOnly [ "b", "c"; "a", "b"; "ab", "c" ]
+              let file = bytesOnly [ "b", "c"; "a", "b"; "ab", "c" ]
 
               let id = (loadJson file).TokenToId "abc"
               Expect.equal ((loadJson file).EncodeCompletion "abc" |> Array.length) 2 "merged"
 
               Expect.equal
-                  ((loadJson (file |> replaceModel "ignore_merges" "true")).EncodeCompletion "abc" |> Array.tryExactlyOne)
+                  ((loadJson (file |> replaceModel "ignore_merges" "true")).EncodeCompletion "abc"
+                   |> Array.tryExactlyOne)
                   id
                   "looked up"
           }
@@ -244,7 +246,9 @@ let private merging =
           <| fun (seed: int) ->
               let random = System.Random seed
               let letters = "abcd"
-              let word length = System.String(Array.init length (fun _ -> letters[random.Next letters.Length]))
+
+              let word length =
+                  System.String(Array.init length (fun _ -> letters[random.Next letters.Length]))
 
               // Merges are learnt as a trainer learns them: each joins two tokens that exist.
               let tokens = ResizeArray(letters |> Seq.map string)

@@ -30,16 +30,29 @@ let private kinds =
         [ for kind in [ "Unigram"; "WordPiece"; "WordLevel"; "NoSuchModel" ] do
               refused $"model {kind}" (good |> replaceModel "type" $"\"{kind}\"") [ "$.model"; $"'{kind}'" ]
           for kind in [ "Metaspace"; "BertPreTokenizer"; "Whitespace"; "UnicodeScripts" ] do
-              refused $"pre-tokenizer {kind}" (good |> replace "pre_tokenizer" $"""{{"type":"{kind}"}}""") [ "$.pre_tokenizer"; $"'{kind}'" ]
+              refused
+                  $"pre-tokenizer {kind}"
+                  (good |> replace "pre_tokenizer" $"""{{"type":"{kind}"}}""")
+                  [ "$.pre_tokenizer"; $"'{kind}'" ]
           for kind in [ "Lowercase"; "Prepend"; "Precompiled"; "BertNormalizer" ] do
-              refused $"normalizer {kind}" (good |> replace "normalizer" $"""{{"type":"{kind}"}}""") [ "$.normalizer"; $"'{kind}'" ]
+              refused
+                  $"normalizer {kind}"
+                  (good |> replace "normalizer" $"""{{"type":"{kind}"}}""")
+                  [ "$.normalizer"; $"'{kind}'" ]
           refused
               "normalizer in a sequence"
-              (good |> replace "normalizer" """{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Strip"}]}""")
+              (good
+               |> replace "normalizer" """{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Strip"}]}""")
               [ "$.normalizer.normalizers[1]"; "'Strip'" ]
           for kind in [ "WordPiece"; "Metaspace"; "Sequence" ] do
-              refused $"decoder {kind}" (good |> replace "decoder" $"""{{"type":"{kind}"}}""") [ "$.decoder"; $"'{kind}'" ]
-          refused "post-processor" (good |> replace "post_processor" """{"type":"Odd"}""") [ "$.post_processor"; "'Odd'" ]
+              refused
+                  $"decoder {kind}"
+                  (good |> replace "decoder" $"""{{"type":"{kind}"}}""")
+                  [ "$.decoder"; $"'{kind}'" ]
+          refused
+              "post-processor"
+              (good |> replace "post_processor" """{"type":"Odd"}""")
+              [ "$.post_processor"; "'Odd'" ]
           refused "no pre-tokenizer" (good |> replace "pre_tokenizer" "null") [ "ByteLevel" ]
           refused "no ByteLevel" (good |> replace "pre_tokenizer" """{"type":"Digits"}""") [ "ByteLevel" ]
           refused "no decoder" (good |> replace "decoder" "null") [ "decoder" ] ]
@@ -51,7 +64,8 @@ let private options =
           refused "unknown model option" (good |> replaceModel "surprise" "true") [ "$.model.surprise" ]
           refused
               "unknown pre-tokenizer option"
-              (good |> replace "pre_tokenizer" """{"type":"ByteLevel","add_prefix_space":false,"surprise":1}""")
+              (good
+               |> replace "pre_tokenizer" """{"type":"ByteLevel","add_prefix_space":false,"surprise":1}""")
               [ "$.pre_tokenizer.surprise" ]
           refused "byte_fallback" (good |> replaceModel "byte_fallback" "true") [ "byte_fallback" ]
           refused "dropout" (good |> replaceModel "dropout" "0.1") [ "dropout" ]
@@ -106,7 +120,9 @@ let private patterns =
 let private shapes =
     let template single =
         good
-        |> replace "post_processor" $"""{{"type":"TemplateProcessing","single":{single},"pair":[],"special_tokens":{{"<b>":{{"id":"<b>","ids":[7],"tokens":["<b>"]}}}}}}"""
+        |> replace
+            "post_processor"
+            $"""{{"type":"TemplateProcessing","single":{single},"pair":[],"special_tokens":{{"<b>":{{"id":"<b>","ids":[7],"tokens":["<b>"]}}}}}}"""
 
     let text = good.ToJsonString()
 
@@ -116,7 +132,11 @@ let private shapes =
           refusedText "an array" "[]" None [ "$"; "expected an object"; "an array" ]
           refusedText "not JSON" "hello" None [ "JSON" ]
           for part in [ 0.25; 0.5; 0.9; 0.999 ] do
-              refusedText $"cut at {part}" (text.Substring(0, int (part * float text.Length))) None [ "tokenizer.json"; "truncated" ]
+              refusedText
+                  $"cut at {part}"
+                  (text.Substring(0, int (part * float text.Length)))
+                  None
+                  [ "tokenizer.json"; "truncated" ]
           refusedText "deep nesting" (String.replicate 5000 "[") None [ "JSON" ]
           refusedText "a member twice" """{"model":{},"model":{}}""" None [ "model" ]
           refused "no model" (good |> replace "model" "null") [ "'model'" ]
@@ -127,21 +147,49 @@ let private shapes =
           refused "an id is negative" (good |> replaceModel "vocab" """{"a":-1}""") [ "$.model.vocab.a" ]
           refused "an id is a fraction" (good |> replaceModel "vocab" """{"a":0.5}""") [ "$.model.vocab.a" ]
           refused "an id is huge" (good |> replaceModel "vocab" """{"a":99999999999}""") [ "$.model.vocab.a" ]
-          refused "an id is too large" (good |> replaceModel "vocab" """{"a":2000000000}""") [ "$.model.vocab.a"; "below" ]
+          refused
+              "an id is too large"
+              (good |> replaceModel "vocab" """{"a":2000000000}""")
+              [ "$.model.vocab.a"; "below" ]
           refused "two tokens of one id" (good |> replaceModel "vocab" """{"a":0,"b":0}""") [ "$.model.vocab.b"; "'a'" ]
-          refused "a merge of unknown tokens" (good |> replaceModel "merges" """["a zz"]""") [ "$.model.merges[0]"; "'zz'" ]
-          refused "a merge into an unknown token" (good |> replaceModel "merges" """["a c"]""") [ "$.model.merges[0]"; "'ac'" ]
+          refused
+              "a merge of unknown tokens"
+              (good |> replaceModel "merges" """["a zz"]""")
+              [ "$.model.merges[0]"; "'zz'" ]
+          refused
+              "a merge into an unknown token"
+              (good |> replaceModel "merges" """["a c"]""")
+              [ "$.model.merges[0]"; "'ac'" ]
           refused "a merge of three" (good |> replaceModel "merges" """["a b c"]""") [ "$.model.merges[0]" ]
           refused "a merge array of one" (good |> replaceModel "merges" """[["a"]]""") [ "$.model.merges[0]" ]
           refused "a merge is a number" (good |> replaceModel "merges" "[1]") [ "$.model.merges[0]"; "a string" ]
           refused "a merge twice" (good |> replaceModel "merges" """["a b",["a","b"]]""") [ "$.model.merges[1]" ]
           refused "no merges" (good |> replaceModel "merges" "null") [ "'merges'" ]
-          refused "added token with another id" (good |> replace "added_tokens" """[{"id":900,"content":"a"}]""") [ "$.added_tokens[0]"; "900" ]
-          refused "added token with another's id" (good |> replace "added_tokens" """[{"id":0,"content":"<x>"}]""") [ "$.added_tokens[0]"; "<x>" ]
-          refused "added token twice" (good |> replace "added_tokens" """[{"id":900,"content":"<x>"},{"id":900,"content":"<x>"}]""") [ "$.added_tokens[1]" ]
-          refused "added token of no characters" (good |> replace "added_tokens" """[{"id":900,"content":""}]""") [ "$.added_tokens[0]" ]
-          refused "added token without an id" (good |> replace "added_tokens" """[{"content":"<x>"}]""") [ "$.added_tokens[0]"; "'id'" ]
-          refused "flag of the wrong type" (good |> replace "added_tokens" """[{"id":900,"content":"<x>","lstrip":1}]""") [ "$.added_tokens[0].lstrip" ]
+          refused
+              "added token with another id"
+              (good |> replace "added_tokens" """[{"id":900,"content":"a"}]""")
+              [ "$.added_tokens[0]"; "900" ]
+          refused
+              "added token with another's id"
+              (good |> replace "added_tokens" """[{"id":0,"content":"<x>"}]""")
+              [ "$.added_tokens[0]"; "<x>" ]
+          refused
+              "added token twice"
+              (good
+               |> replace "added_tokens" """[{"id":900,"content":"<x>"},{"id":900,"content":"<x>"}]""")
+              [ "$.added_tokens[1]" ]
+          refused
+              "added token of no characters"
+              (good |> replace "added_tokens" """[{"id":900,"content":""}]""")
+              [ "$.added_tokens[0]" ]
+          refused
+              "added token without an id"
+              (good |> replace "added_tokens" """[{"content":"<x>"}]""")
+              [ "$.added_tokens[0]"; "'id'" ]
+          refused
+              "flag of the wrong type"
+              (good |> replace "added_tokens" """[{"id":900,"content":"<x>","lstrip":1}]""")
+              [ "$.added_tokens[0].lstrip" ]
           refused "template without a place" (template "[]") [ "$.post_processor"; "0 places" ]
           refused
               "template with an unknown token"
@@ -153,7 +201,11 @@ let private shapes =
                |> replaceModel "vocab" """{"a":0,"b":1,"ab":2}""")
               [ "post_processor"; "7" ]
           refusedText "half a surrogate pair" """{"model":{"type":"\ud800"}}""" None [ "$.model.type"; "Unicode" ]
-          refusedText "half a surrogate pair as a key" """{"model":{"vocab":{"\ud800":1},"merges":[],"type":"BPE"}}""" None [ "tokenizer.json"; "Unicode" ] ]
+          refusedText
+              "half a surrogate pair as a key"
+              """{"model":{"vocab":{"\ud800":1},"merges":[],"type":"BPE"}}"""
+              None
+              [ "tokenizer.json"; "Unicode" ] ]
 
 let private configs =
     let text = good.ToJsonString()
@@ -162,9 +214,17 @@ let private configs =
         "tokenizer_config.json"
         [ refusedText "truncated" text (Some "{") [ "tokenizer_config.json"; "JSON" ]
           refusedText "an array" text (Some "[]") [ "tokenizer_config.json"; "expected an object" ]
-          refusedText "eos is a number" text (Some """{"eos_token":3}""") [ "tokenizer_config.json: $.eos_token"; "a string" ]
+          refusedText
+              "eos is a number"
+              text
+              (Some """{"eos_token":3}""")
+              [ "tokenizer_config.json: $.eos_token"; "a string" ]
           refusedText "bos is not in the vocabulary" text (Some """{"bos_token":"<s>"}""") [ "$.bos_token"; "'<s>'" ]
-          refusedText "an added token's id is no number" text (Some """{"added_tokens_decoder":{"x":{"content":"<s>"}}}""") [ "$.added_tokens_decoder.x" ] ]
+          refusedText
+              "an added token's id is no number"
+              text
+              (Some """{"added_tokens_decoder":{"x":{"content":"<s>"}}}""")
+              [ "$.added_tokens_decoder.x" ] ]
 
 let private paths =
     testList
@@ -174,7 +234,10 @@ let private paths =
                   Expect.isFalse (TokenizerFile.exists folder) "exists"
 
                   Expect.throwsT<FileNotFoundException> (fun () -> TokenizerFile.load folder |> ignore) "load"
-                  Expect.throwsT<FileNotFoundException> (fun () -> TokenizerFile.load (Path.Combine(folder, "no")) |> ignore) "load")
+
+                  Expect.throwsT<FileNotFoundException>
+                      (fun () -> TokenizerFile.load (Path.Combine(folder, "no")) |> ignore)
+                      "load")
           }
           test "a file by its own name" {
               inFolder (fun folder ->
