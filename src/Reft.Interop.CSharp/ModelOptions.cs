@@ -27,4 +27,10 @@ public sealed record ModelOptions
 
     /// <summary>The seed of fresh intervention parameters.</summary>
     public long Seed { get; init; } = 42;
+
+    /// <summary>
+    /// Whether to read the folder's <c>tokenizer.json</c>, if there is one. Without it a model whose kind of tokenizer is
+    /// not supported can still be used with rows of token ids.
+    /// </summary>
+    public bool LoadTokenizer { get; init; } = true;
 }

@@ -44,7 +44,9 @@ public sealed partial class ReftModel : IDisposable
     public static ReftModel Load(string folder, ModelOptions? options = null)
     {
         options ??= new ModelOptions();
-        var tokenizer = Directory.Exists(folder) && Core.TokenizerFile.exists(folder) ? Core.TokenizerFile.load(folder) : null;
+        var tokenizer = options.LoadTokenizer && Directory.Exists(folder) && Core.TokenizerFile.exists(folder)
+            ? Core.TokenizerFile.load(folder)
+            : null;
         return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer);
     }
 

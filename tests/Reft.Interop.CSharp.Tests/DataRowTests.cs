@@ -33,6 +33,7 @@ public static class DataRowTests
         (RowUse.Train, """{"prompt": "a", "completion": "b", "labels": [1]}""", ["'labels'"]),
         (RowUse.Train, """{"input_ids": [1], "labels": [-100], "completion": "b"}""", ["'completion'"]),
         (RowUse.Train, """{"text": "a"}""", ["'prompt' and 'completion'", "'text'"]),
+        (RowUse.Train, """{"prompt": "a", "prompt": "b", "completion": "c"}""", ["not valid JSON", "prompt"]),
         (RowUse.Train, "{}", ["'prompt' and 'completion'"]),
         (RowUse.Generate, """{"completion": "b"}""", ["'prompt' or 'input_ids'"]),
         (RowUse.Score, """{"prompt": "a"}""", ["'completion'"]),

@@ -1,5 +1,6 @@
 using Expecto;
 using Expecto.CSharp;
+using static TorchSharp.torch;
 
 namespace Reft.Tests;
 
@@ -22,6 +23,7 @@ public static class TrainingTests
             Runner.TestCase("no rows, bad options and a bare model are refused", Refusals),
             Runner.TestCase("nothing else may use a model in training", InUse),
             Runner.TestCase("an own function trains, is saved by its name and is refused without it", OwnFunction),
+            Runner.TestCase("training, generating and scoring leave no tensors behind", NothingLeaks),
             Runner.TestCase("an own function of a wrong shape is refused", OwnFunctionOfWrongShape),
         ]);
 
@@ -54,6 +56,10 @@ public static class TrainingTests
         // 2 layers × 2 groups × (R 64 × 4, W 4 × 64, b 4).
         Check.Equal(2 * 2 * (256 + 256 + 4), fresh.Describe().TrainableParameters, "trainable parameters");
         Check.Same(["layers.1.block_output", "layers.2.block_output"], fresh.Describe().Placements.Select(p => p.Site), "sites");
+        var info = AdapterInfo.Read(folder.Path);
+        Check.Equal(fresh.Describe().TrainableParameters, info.TrainableParameters, "trainable parameters of the folder");
+        Check.Same(fresh.Describe().Placements, info.Placements, "placements of the folder");
+        Check.Throws<FileNotFoundException>(() => AdapterInfo.Read(TinyLlama.Folder), "reft.json");
         var scores = Scores(model);
         Check.That(!Scores(model.Detach())[0].SequenceEqual(scores[0]), "detaching should give the base model");
     }
@@ -180,6 +186,30 @@ public static class TrainingTests
         Fit(model, Quick with { Epochs = 1 }, attempt);
         Check.That(thrown is not null, "generating while training should be refused");
         Check.That(model.Generate([1, 2, 3]).TokenIds.Count > 0, "generating after training should work");
+    }
+
+    private static void NothingLeaks()
+    {
+        using var folder = TinyLlama.NewFolder();
+        using var model = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec);
+        Use();
+        var before = Tensor.TotalCount;
+        for (var i = 0; i < 5; i++)
+        {
+            Use();
+        }
+
+        Check.Equal(before, Tensor.TotalCount, "live tensors");
+
+        void Use()
+        {
+            Fit(model, Quick with { Epochs = 1, EvaluationData = TinyLlama.Data });
+            model.GenerateBatch([[1, 2, 3], [1]], new GenerationOptions { MaxNewTokens = 4 });
+            Scores(model);
+            model.SaveAdapter(folder.Path);
+            model.LoadAdapter(folder.Path);
+            Scores(model);
+        }
     }
 
     private static void OwnFunction()
