@@ -58,6 +58,7 @@ public sealed partial class ReftModel
     public double Evaluate(TrainingData data, int batchSize = 8, int? maxLength = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxLength ?? 2, 2);
         using var work = _gate.Read();
         var batches = data.Rows
             .Select((row, i) => Core.ExampleModule.truncate(

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Microsoft.FSharp.Core;
 using Reft.Internal;
 using TorchSharp;
@@ -41,6 +42,8 @@ public sealed partial class ReftModel : IDisposable
     /// <summary>Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c>.</summary>
     /// <exception cref="FileNotFoundException">A file is missing; the message says which was expected.</exception>
     /// <exception cref="InvalidDataException">A file is damaged, or of a kind that is not supported.</exception>
+    /// <exception cref="ArgumentException">The options name no device.</exception>
+    /// <exception cref="InvalidOperationException">The options name a device that this machine has not.</exception>
     public static ReftModel Load(string folder, ModelOptions? options = null)
     {
         options ??= new ModelOptions();
@@ -165,13 +168,32 @@ public sealed partial class ReftModel : IDisposable
             ModelDtype.Fp16 => torch.ScalarType.Float16,
             _ => null,
         };
-        return options.Device == "cpu"
-            ? new Core.LoadOptions(dtype.ToOption(), defaults.Device)
-            : new Core.LoadOptions(dtype.ToOption(), torch.device(options.Device));
+        return new Core.LoadOptions(dtype.ToOption(), DeviceOf(options.Device) ?? defaults.Device);
     }
 
-    /// The tokenizer's own end if the model stops at it, as a model with several ends (of text, of turn) has one that
-    /// ends a completion.
+    // Null is the CPU.
+    private static torch.Device? DeviceOf(string name)
+    {
+        if (name == "cpu")
+        {
+            return null;
+        }
+
+        if (!CudaDevice().IsMatch(name))
+        {
+            throw new ArgumentException($"'{name}' is no device: expected cpu, cuda or cuda:N", nameof(name));
+        }
+
+        return torch.cuda.is_available()
+            ? torch.device(name)
+            : throw new InvalidOperationException(
+                $"the device '{name}' cannot be used: libtorch finds no CUDA device. Use cpu, or natives built for CUDA on a machine that has one");
+    }
+
+    [GeneratedRegex(@"^cuda(:[0-9]{1,2})?$")]
+    private static partial Regex CudaDevice();
+
+    // The tokenizer's own end if the model stops at it: of several ends (of text, of turn) that one ends a completion.
     private int? TrainingEos() =>
         Tokenizer?.EosId is { } named && (Config.EosIds.Count == 0 || Config.EosIds.Contains(named))
             ? named

@@ -8,6 +8,9 @@ namespace Reft;
 /// </summary>
 public static class Sites
 {
+    /// <summary>The names of all components, as <see cref="Named"/> and files have them, in the order a block computes them.</summary>
+    public static IReadOnlyList<string> ComponentNames { get; } = [.. Core.ComponentModule.names.Select(known => known.Item2)];
+
     /// <summary>The inputs of blocks: the residual stream before them.</summary>
     public static SiteSet BlockInput(params int[] layers) => BlockInput(Layers.Of(layers));
 
@@ -80,7 +83,7 @@ public static class Sites
         Core.ComponentModule.tryParse(component).ValueOrNull() is { } place
             ? SiteSet.Of(place, layers)
             : throw new ArgumentException(
-                $"there is no component '{component}': expected one of {string.Join(", ", Core.ComponentModule.names.Select(known => known.Item2))}",
+                $"there is no component '{component}': expected one of {string.Join(", ", ComponentNames)}",
                 nameof(component));
 
     /// <summary>Reads one site as it is printed: <c>layers.7.block_output</c>, or <c>layers.7.query.heads.0-3</c>.</summary>

@@ -89,6 +89,8 @@ public static class SpecTests
         Check.Throws<ArgumentException>(() => Interventions.Loreft(0), "rank");
         Check.Throws<ArgumentException>(() => Interventions.Loreft(2, "tahn"), "tanh");
 
+        Check.Throws<ArgumentException>(() => ReftModel.Load(TinyLlama.Folder, new ModelOptions { Device = "gpu" }), "'gpu'", "cuda:N");
+
         // Positions that meet only in a short prompt are refused when one comes.
         var meeting = new ReftSpec()
             .At(Sites.BlockOutput(1), Positions.At(2), loreft)
