@@ -46,6 +46,14 @@ let expectClose (tolerance: float) (expected: Tensor) (actual: Tensor) (what: st
     if not (error <= tolerance) then
         failtestf "%s: relative error %g, allowed %g" what error tolerance
 
+/// Whether two tensors have the same dtype, shape and values.
+let same (expected: Tensor) (actual: Tensor) : bool =
+    use _ = torch.NewDisposeScope()
+
+    actual.dtype = expected.dtype
+    && actual.shape = expected.shape
+    && (actual.numel () = 0L || actual.eq(expected).all().item<bool> ())
+
 /// The row spans of an attention mask [batch, seq] of ones and zeros, left or right padded.
 let spans (mask: Tensor) : RowSpan[] =
     let columns = int mask.shape[1]
@@ -69,6 +77,12 @@ let inTemporaryFolder (body: string -> unit) : unit =
         body folder
     finally
         Directory.Delete(folder, recursive = true)
+
+/// How many tensors live, those not counted that an earlier test forgot and a finalizer would free meanwhile.
+let liveTensors () : int64 =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    Tensor.TotalCount
 
 /// Fails unless the body throws this exception, whose message holds every fragment.
 let throwsWith<'E when 'E :> exn> (fragments: string list) (body: unit -> unit) : unit =

@@ -37,11 +37,13 @@ module SafetensorsDtype =
 /// a view never changes the file. Only tensors that stand at an address their type cannot have are copied, one by one.
 /// </summary>
 /// <remarks>
-/// A view keeps the mapping alive, also after this object is disposed. Replace a mapped file by renaming another one
-/// over it, as <see cref="T:Reft.Core.Safetensors"/> does; a program that truncates it in place ends every reader.
+/// A view keeps the mapping alive, also after this object is disposed and when another file is renamed over this one,
+/// as <c>Safetensors.write</c> does. A program that truncates a mapped file in place ends every program that reads it.
 /// </remarks>
 [<Sealed>]
 type SafetensorsFile private (path: string, stream: FileStream, header: SafetensorsHeader) =
+
+    let length = stream.Length
 
     let index = Dictionary<string, TensorEntry>(StringComparer.Ordinal)
 
@@ -57,19 +59,21 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
             match maps.TryGetValue dtype with
             | true, mapped -> mapped
             | _ ->
-                // libtorch would map beyond the end of a file that was cut since its header was read.
-                let found = FileInfo(path).Length
+                // Not stream.Length, which .NET remembers: libtorch would map beyond the end of a file that was cut.
+                let found = RandomAccess.GetLength stream.SafeFileHandle
 
-                if found <> stream.Length then
-                    raise (
-                        InvalidDataException
-                            $"{path}: expected {stream.Length} bytes as when it was opened, found {found}"
-                    )
+                if found <> length then
+                    raise (InvalidDataException $"{path}: expected {length} bytes as when it was opened, found {found}")
+
+                // The very file whose header was checked, whatever its path leads to by now.
+                let opened =
+                    if OperatingSystem.IsLinux() then
+                        $"/proc/self/fd/{stream.SafeFileHandle.DangerousGetHandle()}"
+                    else
+                        path
 
                 let mapped =
-                    torch
-                        .from_file(path, false, Nullable(stream.Length / size), Nullable dtype)
-                        .DetachFromDisposeScope()
+                    torch.from_file(opened, false, Nullable(length / size), Nullable dtype).DetachFromDisposeScope()
 
                 maps.Add(dtype, mapped)
                 mapped)
@@ -82,17 +86,26 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
 
         strides
 
-    let copied (entry: TensorEntry) (shape: int64[]) dtype =
+    let readAt (position: int64) (buffer: Span<byte>) =
+        let mutable filled = 0
+        let mutable more = true
+
+        while more && filled < buffer.Length do
+            let count = RandomAccess.Read(stream.SafeFileHandle, buffer.Slice filled, position + int64 filled)
+            filled <- filled + count
+            more <- count > 0
+
+        if filled < buffer.Length then
+            raise (InvalidDataException $"{path}: expected {length} bytes as when it was opened; it was cut since")
+
+    let copied (entry: TensorEntry) (shape: int64[]) dtype size =
         let tensor = torch.empty (shape, dtype = Nullable dtype)
         use flat = tensor.view -1L
         let chunk = 1L <<< 24
 
-        lock maps (fun () ->
-            stream.Position <- header.DataStart + entry.Begin
-
-            for start in 0L .. chunk .. flat.numel () - 1L do
-                use part = flat.narrow (0L, start, min chunk (flat.numel () - start))
-                stream.ReadExactly(part.bytes))
+        for start in 0L .. chunk .. flat.numel () - 1L do
+            use part = flat.narrow (0L, start, min chunk (flat.numel () - start))
+            readAt (header.DataStart + entry.Begin + start * size) part.bytes
 
         tensor
 
@@ -134,21 +147,15 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
             match SafetensorsDtype.tryParse entry.Dtype with
             | None ->
                 let known = String.concat ", " SafetensorsDtype.names
-
-                raise (
-                    InvalidDataException $"{path}: tensor '{name}': expected a dtype of {known}, found {entry.Dtype}"
-                )
+                raise (InvalidDataException $"{path}: tensor '{name}': expected a dtype of {known}, found {entry.Dtype}")
             | Some dtype ->
                 let size = SafetensorsHeader.elementSizes[entry.Dtype]
                 let shape = List.toArray entry.Shape
                 let start = header.DataStart + entry.Begin
 
-                if entry.Bytes = 0L then
-                    torch.empty (shape, dtype = Nullable dtype)
-                elif start % size <> 0L then
-                    copied entry shape dtype
-                else
-                    (map dtype size).as_strided(shape, strides shape, start / size)
+                if entry.Bytes = 0L then torch.empty (shape, dtype = Nullable dtype)
+                elif start % size <> 0L then copied entry shape dtype size
+                else (map dtype size).as_strided (shape, strides shape, start / size)
 
     /// <summary>Copies bytes of a tensor, from <paramref name="offset"/> within it, into a buffer.</summary>
     member _.ReadBytes(entry: TensorEntry, offset: int64, buffer: Span<byte>) : unit =
@@ -157,17 +164,7 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
                 (nameof offset)
                 $"expected bytes of 0 … {entry.Bytes} of tensor '{entry.Name}', found {offset} … {offset + int64 buffer.Length}"
 
-        let mutable filled = 0
-        let mutable more = true
-
-        while more && filled < buffer.Length do
-            let position = header.DataStart + entry.Begin + offset + int64 filled
-            let count = RandomAccess.Read(stream.SafeFileHandle, buffer.Slice filled, position)
-            filled <- filled + count
-            more <- count > 0
-
-        if filled < buffer.Length then
-            raise (InvalidDataException $"{path}: the file was cut while it was being read")
+        readAt (header.DataStart + entry.Begin + offset) buffer
 
     interface IDisposable with
         member _.Dispose() =
