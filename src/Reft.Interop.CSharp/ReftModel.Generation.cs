@@ -107,8 +107,8 @@ public sealed partial class ReftModel
         int[] prompt, GenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var pieces = Channel.CreateUnbounded<GeneratedPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
         var work = _gate.Read();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
         var worker = DedicatedThread.Run("reft-generate", () =>
         {
             using (work)

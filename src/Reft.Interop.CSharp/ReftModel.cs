@@ -147,7 +147,10 @@ public sealed partial class ReftModel : IDisposable
         };
     }
 
-    /// <summary>Frees the weights; running work is told to stop, and waited for.</summary>
+    /// <summary>
+    /// Frees the weights; running work is told to stop, and waited for. Not to be called from the progress of a training
+    /// run, which would wait for itself: cancel the run instead.
+    /// </summary>
     public void Dispose()
     {
         if (_gate.Close())

@@ -42,7 +42,13 @@ internal static class TinyLlama
 
         object Special(int id, string content) => new
         {
-            id, content, single_word = false, lstrip = false, rstrip = false, normalized = false, special = true,
+            id,
+            content,
+            single_word = false,
+            lstrip = false,
+            rstrip = false,
+            normalized = false,
+            special = true,
         };
         File.WriteAllText(folder.File("tokenizer.json"), JsonSerializer.Serialize(new
         {

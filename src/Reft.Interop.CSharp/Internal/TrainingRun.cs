@@ -1,5 +1,5 @@
-using Microsoft.FSharp.Core;
 using System.Diagnostics;
+using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;

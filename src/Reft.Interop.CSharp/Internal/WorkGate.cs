@@ -54,7 +54,11 @@ internal sealed class WorkGate : IDisposable
 
         _closing.Cancel();
         _idle.Wait();
-        return true;
+        lock (_lock)
+        {
+            // Whoever was last to leave has let go of the gate, so that it may be disposed of.
+            return true;
+        }
     }
 
     public void Dispose()
