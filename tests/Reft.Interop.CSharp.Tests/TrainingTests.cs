@@ -114,7 +114,8 @@ public static class TrainingTests
         var steps = new List<TrainingProgress>();
         var thrown = Check.Throws<DivergenceException>(
             () => Fit(model, Quick with { WarmupRatio = 0, MaxGradientNorm = null }, new Told(steps.Add)), "diverged");
-        Check.Equal(steps.Count + 1, thrown.Step, "the step that failed");
+        Check.Equal((1, 2), (steps.Count, thrown.Step), "the steps taken, and the one that failed");
+        Check.That(!double.IsFinite(model.Evaluate(TinyLlama.Data)), "the model should have the parameters after step 1, not those before it");
         using var folder = TinyLlama.NewFolder();
         model.SaveAdapter(folder.Path); // It refuses parameters that are not finite.
     }
