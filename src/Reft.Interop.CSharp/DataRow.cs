@@ -1,0 +1,74 @@
+using Reft.Internal;
+
+namespace Reft;
+
+/// <summary>What rows are read for; it decides which forms they may have.</summary>
+public enum RowUse
+{
+    /// <summary><c>prompt</c> and <c>completion</c>, or <c>input_ids</c> with <c>labels</c> or <c>prompt_length</c>.</summary>
+    Train,
+
+    /// <summary><c>prompt</c>, or <c>input_ids</c>. Where a row says what its prompt is, generation begins after it.</summary>
+    Generate,
+
+    /// <summary>Every form of <see cref="Train"/>, and <c>text</c> or <c>input_ids</c> alone, of which every token is scored.</summary>
+    Score,
+}
+
+/// <summary>
+/// One row of data as it stands in a JSON Lines file, before it is tokenised. Training, generation and scoring read the
+/// same rows.
+/// </summary>
+/// <remarks>
+/// The prompt, to which positions refer, is what precedes the first scored token: <see cref="Prompt"/>, labels of −100 or
+/// <see cref="PromptLength"/> say where it ends; where nothing does, the whole row is the prompt.
+/// </remarks>
+public sealed record DataRow
+{
+    /// <summary>The text that precedes the completion (<c>prompt</c>).</summary>
+    public string? Prompt { get; init; }
+
+    /// <summary>The text that follows the prompt (<c>completion</c>): each of its tokens is scored.</summary>
+    public string? Completion { get; init; }
+
+    /// <summary>A text without a prompt (<c>text</c>).</summary>
+    public string? Text { get; init; }
+
+    /// <summary>Token ids (<c>input_ids</c>).</summary>
+    public IReadOnlyList<int>? InputIds { get; init; }
+
+    /// <summary>
+    /// Aligned with the ids (<c>labels</c>; they are shifted inside): the id where it is scored, −100 where it is not.
+    /// </summary>
+    public IReadOnlyList<int>? Labels { get; init; }
+
+    /// <summary>How many of the first ids are the prompt (<c>prompt_length</c>).</summary>
+    public int? PromptLength { get; init; }
+
+    /// <summary>Where the row comes from, for messages: <c>data.jsonl:12</c>.</summary>
+    public string? Source { get; init; }
+
+    /// <summary>Reads rows from a JSON Lines file: one JSON object per line; blank lines and unknown fields are passed over.</summary>
+    /// <param name="path">The file, UTF-8.</param>
+    /// <param name="use">What they are read for.</param>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">A line is not such a row: the message names the file, the line and the field.</exception>
+    public static IReadOnlyList<DataRow> FromJsonLines(string path, RowUse use)
+    {
+        if (!File.Exists(path))
+        {
+            throw new FileNotFoundException($"there is no file {path}: expected a JSON Lines file", path);
+        }
+
+        using var reader = new StreamReader(path, RowReader.StrictUtf8);
+        return RowReader.Read(reader, path, use);
+    }
+
+    /// <summary>Reads rows as <see cref="FromJsonLines(string, RowUse)"/> does.</summary>
+    /// <param name="reader">The lines.</param>
+    /// <param name="name">What messages call it.</param>
+    /// <param name="use">What they are read for.</param>
+    /// <exception cref="InvalidDataException">A line is not such a row: the message names the line and the field.</exception>
+    public static IReadOnlyList<DataRow> FromJsonLines(TextReader reader, string name, RowUse use) =>
+        RowReader.Read(reader, name, use);
+}

@@ -1,0 +1,91 @@
+namespace Reft.Internal;
+
+/// <summary>Rows → token ids, labels and prompts, for one model.</summary>
+/// <param name="Tokenizer">The model's tokenizer, if it has one.</param>
+/// <param name="Vocabulary">The number of ids that the model knows.</param>
+/// <param name="EosId">What ends a completion in training, if the model has such a token.</param>
+internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, int Vocabulary, int? EosId)
+{
+    public Core.Example Encode(RowUse use, DataRow row, int index)
+    {
+        var source = row.Source ?? $"row {index}";
+        RowForm.Check(use, row, source);
+        var example = row switch
+        {
+            { Prompt: { } prompt } when use == RowUse.Generate => WholePrompt(EncodePrompt(prompt, "prompt", source)),
+            { Prompt: { } prompt, Completion: { } completion } => OfCompletion(use, prompt, completion, source),
+            { Text: { } text } => Core.ExampleModule.ofText(EncodePrompt(text, "text", source)),
+            _ => OfIds(row, source),
+        };
+        return use == RowUse.Generate
+            ? WholePrompt([.. example.Ids.Take(example.Prompt)])
+            : example;
+    }
+
+    /// <summary>The ids of a prompt, without those that a row may have after it.</summary>
+    public int[] EncodePrompt(string text, string field, string source) =>
+        NotEmpty(Needed(field, source).EncodePrompt(text), field, source);
+
+    public int[] CheckIds(IReadOnlyList<int> ids, string field, string source)
+    {
+        for (var i = 0; i < ids.Count; i++)
+        {
+            if (ids[i] < 0 || ids[i] >= Vocabulary)
+            {
+                throw RowForm.Refuse(source, $"{field}[{i}]", $"expected a token id of 0 … {Vocabulary - 1}, found {ids[i]}");
+            }
+        }
+
+        return NotEmpty([.. ids], field, source);
+    }
+
+    private static Core.Example WholePrompt(int[] ids) => Core.ExampleModule.ofText(ids);
+
+    private Core.Example OfCompletion(RowUse use, string prompt, string completion, string source)
+    {
+        var promptIds = EncodePrompt(prompt, "prompt", source);
+        var completionIds = Needed("completion", source).EncodeCompletion(completion);
+        return use == RowUse.Train && EosId is { } eos
+            ? Core.ExampleModule.ofCompletion(promptIds, [.. completionIds, eos])
+            : Core.ExampleModule.ofCompletion(promptIds, completionIds);
+    }
+
+    private Core.Example OfIds(DataRow row, string source)
+    {
+        var ids = CheckIds(row.InputIds!, "input_ids", source);
+        if (row.Labels is not { } labels)
+        {
+            return row.PromptLength is not { } length
+                ? Core.ExampleModule.ofText(ids)
+                : length < 0 || length > ids.Length
+                ? throw RowForm.Refuse(source, "prompt_length", $"expected 0 … {ids.Length}, found {length}")
+                : Core.ExampleModule.ofCompletion(ids[..length], ids[length..]);
+        }
+
+        for (var i = 0; i < labels.Count; i++)
+        {
+            if (labels[i] >= Vocabulary)
+            {
+                throw RowForm.Refuse(source, $"labels[{i}]", $"expected a token id of 0 … {Vocabulary - 1} or -100, found {labels[i]}");
+            }
+        }
+
+        try
+        {
+            return Core.ExampleModule.ofLabels(row.PromptLength.ToOption(), ids, [.. labels]);
+        }
+        catch (ArgumentException e)
+        {
+            var field = e.ParamName == "prompt" ? "prompt_length" : "labels";
+            var message = e.Message.Replace($" (Parameter '{e.ParamName}')", "", StringComparison.Ordinal);
+            throw new InvalidDataException($"{source}: field '{field}': {message}", e);
+        }
+    }
+
+    private Core.TextTokenizer Needed(string field, string source) =>
+        Tokenizer ?? throw RowForm.Refuse(
+            source, field, "the model's folder holds no tokenizer.json, so text cannot be read: give token ids ('input_ids')");
+
+    private static int[] NotEmpty(int[] ids, string field, string source) =>
+        ids.Length > 0 ? ids : throw RowForm.Refuse(source, field, "it is empty: expected at least one token");
+}

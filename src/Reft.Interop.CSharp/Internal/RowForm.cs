@@ -1,0 +1,70 @@
+namespace Reft.Internal;
+
+/// <summary>Which fields a row may have together.</summary>
+internal static class RowForm
+{
+    /// <summary>The row itself, or an error that names the field.</summary>
+    public static DataRow Check(RowUse use, DataRow row, string source)
+    {
+        string[] starts =
+        [
+            .. row.Prompt is null ? Array.Empty<string>() : ["prompt"],
+            .. row.Text is null ? Array.Empty<string>() : ["text"],
+            .. row.InputIds is null ? Array.Empty<string>() : ["input_ids"],
+        ];
+
+        switch (starts)
+        {
+            case ["prompt"]:
+                if (use != RowUse.Generate && row.Completion is null)
+                {
+                    throw Refuse(source, "completion", "expected beside 'prompt', found none");
+                }
+
+                NoField(source, "labels", row.Labels is null);
+                NoField(source, "prompt_length", row.PromptLength is null);
+                return row;
+
+            case ["input_ids"]:
+                if (use == RowUse.Train && row.Labels is null && row.PromptLength is null)
+                {
+                    throw Refuse(source, "labels", "expected beside 'input_ids' (or 'prompt_length', after which every token is scored), found none");
+                }
+
+                NoField(source, "completion", row.Completion is null, "prompt");
+                return row;
+
+            case ["text"] when use == RowUse.Score:
+                NoField(source, "completion", row.Completion is null, "prompt");
+                NoField(source, "labels", row.Labels is null);
+                NoField(source, "prompt_length", row.PromptLength is null);
+                return row;
+
+            case [var first, var second, ..]:
+                throw Refuse(source, second, $"found beside '{first}': expected only one of them in a row");
+
+            default:
+                var found = starts is [] ? "none of them" : $"'{starts[0]}'";
+                throw new InvalidDataException($"{source}: expected {Expected(use)}, found {found}");
+        }
+    }
+
+    public static InvalidDataException Refuse(string source, string field, string problem) =>
+        new($"{source}: field '{field}': {problem}");
+
+    private static void NoField(string source, string field, bool absent, string owner = "input_ids")
+    {
+        if (!absent)
+        {
+            throw Refuse(source, field, $"it belongs to rows of '{owner}', and this row has none");
+        }
+    }
+
+    private static string Expected(RowUse use) =>
+        use switch
+        {
+            RowUse.Train => "the fields 'prompt' and 'completion', or 'input_ids' and 'labels'",
+            RowUse.Generate => "the field 'prompt' or 'input_ids'",
+            _ => "the fields 'prompt' and 'completion', or 'input_ids', or 'text'",
+        };
+}

@@ -1,0 +1,154 @@
+using System.Diagnostics;
+using Microsoft.FSharp.Core;
+using TorchSharp;
+
+namespace Reft.Internal;
+
+/// <summary>One training run: rows → examples → steps, with clocks, and the last good parameters whatever happens.</summary>
+internal sealed class TrainingRun(
+    Core.Transformer model,
+    AttachedReft start,
+    RowEncoder encoder,
+    TrainingOptions options,
+    IProgress<TrainingProgress>? progress,
+    CancellationToken cancel)
+{
+    private readonly Stopwatch _clock = new();
+    private readonly List<TrainingProgress> _history = [];
+    private long _tokens;
+    private torch.Tensor? _lastGood;
+
+    /// <summary>Refuses options that Core does not see, or sees only after the rows were read.</summary>
+    public static void Check(TrainingOptions options, int context)
+    {
+        Positive(options.Epochs, nameof(options.Epochs));
+        Positive(options.BatchSize, nameof(options.BatchSize));
+        Positive(options.GradientAccumulation, nameof(options.GradientAccumulation));
+        Positive(options.EvaluateEvery ?? 1, nameof(options.EvaluateEvery));
+        Within(options.LearningRate > 0 && double.IsFinite(options.LearningRate), nameof(options.LearningRate), "a positive number", options.LearningRate);
+        Within(options.WarmupRatio is >= 0 and <= 1, nameof(options.WarmupRatio), "0 … 1", options.WarmupRatio);
+        Within(options.WeightDecay >= 0, nameof(options.WeightDecay), "0 or more", options.WeightDecay);
+        Within(options.MaxGradientNorm is null or > 0, nameof(options.MaxGradientNorm), "a positive number or null", options.MaxGradientNorm);
+        Within(
+            options.MaxLength is null || (options.MaxLength >= 2 && options.MaxLength <= context),
+            nameof(options.MaxLength),
+            $"2 … {context}, the model's context",
+            options.MaxLength);
+
+        static void Positive(int value, string name) => Within(value >= 1, name, "1 or more", value);
+
+        static void Within(bool holds, string name, string expected, object? found)
+        {
+            if (!holds)
+            {
+                throw new ArgumentException($"expected {name} to be {expected}, found {found}", nameof(options));
+            }
+        }
+    }
+
+    /// <summary>Runs it, on the calling thread.</summary>
+    /// <param name="data">The rows to train on.</param>
+    /// <param name="keep">Receives the parameters that the run reached, also when it then fails; its own from then on.</param>
+    public TrainingResult Run(TrainingData data, Action<Core.Parameters> keep)
+    {
+        _clock.Start();
+        var (examples, skipped) = Scored(data);
+        var (evaluation, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
+        if (examples.Length == 0)
+        {
+            throw new ArgumentException(
+                data.Count == 0
+                    ? "the dataset is empty: expected at least one row to train on"
+                    : $"none of the {data.Count} rows has a scored token within {MaxLength} tokens, so there is nothing to learn: raise MaxLength or check the labels",
+                nameof(data));
+        }
+
+        using var scope = torch.NewDisposeScope();
+        var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), start.Parameters);
+        try
+        {
+            Action<Core.FitProgress, Core.TrainState> report = Report;
+            var loss = FuncConvert.FromFunc<Core.Batch, Core.Parameters, torch.Tensor>(
+                (batch, theta) => Core.LossModule.reft(start.Spec, model, batch, theta));
+            var result = Core.Fit.run(
+                FitOptions(), loss, examples, evaluation, report.ToFSharpFunc(), cancel, state);
+            Core.TrainStateModule.dispose(result.State);
+            return new TrainingResult
+            {
+                History = _history,
+                Cancelled = result.Cancelled,
+                TrainedRows = examples.Length,
+                SkippedRows = skipped,
+                SkippedEvaluationRows = skippedEvaluation,
+                TrainableParameters = start.Parameters.TrainableCount,
+                Duration = _clock.Elapsed,
+            };
+        }
+        catch (Core.TrainingDivergedException e)
+        {
+            throw new DivergenceException(e.Step, e);
+        }
+        finally
+        {
+            Core.TrainStateModule.dispose(state);
+            if (_lastGood is not null)
+            {
+                keep(Core.ParametersModule.keep(start.Parameters.OfVector(_lastGood)));
+                _lastGood.Dispose();
+            }
+        }
+    }
+
+    private int MaxLength => options.MaxLength ?? model.Config.Context;
+
+    private (Core.Example[] Scored, int Skipped) Scored(TrainingData data)
+    {
+        var examples = data.Rows
+            .Select((row, i) => Core.ExampleModule.truncate(MaxLength, encoder.Encode(RowUse.Train, row, i)))
+            .Where(example => example.ScoredCount > 0)
+            .ToArray();
+        return (examples, data.Count - examples.Length);
+    }
+
+    private Core.FitOptions FitOptions()
+    {
+        var constants = Core.AdamW.defaults;
+        return new Core.FitOptions(
+            options.Epochs,
+            options.BatchSize,
+            options.GradientAccumulation,
+            options.LearningRate,
+            options.WarmupRatio,
+            new Core.AdamWOptions(constants.Beta1, constants.Beta2, constants.Epsilon, options.WeightDecay),
+            options.MaxGradientNorm.ToOption(),
+            options.Shuffle,
+            Core.PaddingSide.Right,
+            options.EvaluateEvery.ToOption());
+    }
+
+    private void Report(Core.FitProgress step, Core.TrainState state)
+    {
+        // The next state replaces this one, and a failing step gives none: a copy survives both.
+        _lastGood?.Dispose();
+        _lastGood = state.Theta.clone().DetachFromDisposeScope();
+
+        _tokens += step.Report.Tokens;
+        var elapsed = _clock.Elapsed;
+        var taken = _history.Count + 1;
+        var entry = new TrainingProgress
+        {
+            Step = step.Report.Step,
+            TotalSteps = step.TotalSteps,
+            Epoch = step.Epoch,
+            Loss = step.Report.Loss,
+            LearningRate = step.Report.LearningRate,
+            GradientNorm = step.Report.GradientNorm,
+            TokensPerSecond = _tokens / elapsed.TotalSeconds,
+            Elapsed = elapsed,
+            Remaining = elapsed / taken * (step.TotalSteps - taken),
+            EvaluationLoss = step.Evaluation.ToNullable(),
+        };
+        _history.Add(entry);
+        progress?.Report(entry);
+    }
+}

@@ -1,0 +1,36 @@
+namespace Reft;
+
+/// <summary>The numbers a model computes in.</summary>
+public enum ModelDtype
+{
+    /// <summary>Those of its file; bf16 where that is F16 and the device a CPU, which has no fast fp16.</summary>
+    AsFile,
+
+    /// <summary>32-bit floating point.</summary>
+    Fp32,
+
+    /// <summary>bfloat16.</summary>
+    Bf16,
+
+    /// <summary>16-bit floating point, for GPUs.</summary>
+    Fp16,
+}
+
+/// <summary>How a model is loaded.</summary>
+public sealed record ModelOptions
+{
+    /// <summary>The numbers it computes in.</summary>
+    public ModelDtype Dtype { get; init; } = ModelDtype.AsFile;
+
+    /// <summary>Where it computes: <c>cpu</c>, <c>cuda</c>, <c>cuda:1</c>.</summary>
+    public string Device { get; init; } = "cpu";
+
+    /// <summary>The seed of fresh intervention parameters.</summary>
+    public long Seed { get; init; } = 42;
+
+    /// <summary>
+    /// Whether to read the folder's <c>tokenizer.json</c>, if there is one. Without it a model whose kind of tokenizer is
+    /// not supported can still be used with rows of token ids.
+    /// </summary>
+    public bool LoadTokenizer { get; init; } = true;
+}

@@ -1,0 +1,164 @@
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+using Microsoft.FSharp.Collections;
+using Reft.Internal;
+
+namespace Reft;
+
+public sealed partial class ReftModel
+{
+    private const int DefaultNewTokens = 128;
+
+    /// <summary>What the model says after a prompt.</summary>
+    /// <exception cref="InvalidDataException">The prompt has no tokens, or the model has no tokenizer.</exception>
+    /// <exception cref="ArgumentException">The prompt and the new tokens do not fit the model's context.</exception>
+    public GenerationResult Generate(string prompt, GenerationOptions? options = null) =>
+        GenerateBatch([prompt], options)[0];
+
+    /// <summary>What the model says after a prompt of token ids.</summary>
+    /// <exception cref="InvalidDataException">The prompt has no tokens, or ids that the model has not.</exception>
+    /// <exception cref="ArgumentException">The prompt and the new tokens do not fit the model's context.</exception>
+    public GenerationResult Generate(IReadOnlyList<int> promptIds, GenerationOptions? options = null) =>
+        GenerateBatch([promptIds], options)[0];
+
+    /// <summary>What the model says after each prompt, in order.</summary>
+    /// <exception cref="InvalidDataException">A prompt has no tokens, or the model has no tokenizer.</exception>
+    /// <exception cref="ArgumentException">A prompt and the new tokens do not fit the model's context.</exception>
+    public IReadOnlyList<GenerationResult> GenerateBatch(IEnumerable<string> prompts, GenerationOptions? options = null) =>
+        [.. GenerateRows(prompts.Select(prompt => new DataRow { Prompt = prompt }), options)];
+
+    /// <summary>What the model says after each prompt of token ids, in order.</summary>
+    /// <exception cref="InvalidDataException">A prompt has no tokens, or ids that the model has not.</exception>
+    /// <exception cref="ArgumentException">A prompt and the new tokens do not fit the model's context.</exception>
+    public IReadOnlyList<GenerationResult> GenerateBatch(
+        IEnumerable<IReadOnlyList<int>> promptIds, GenerationOptions? options = null) =>
+        [.. GenerateRows(promptIds.Select(ids => new DataRow { InputIds = ids }), options)];
+
+    /// <summary>
+    /// What the model says after the prompt of each row, in order and lazily: a batch is computed when its first row is
+    /// asked for.
+    /// </summary>
+    /// <exception cref="InvalidDataException">A row is not of a form to generate from: the message names it and its field.</exception>
+    /// <exception cref="ArgumentException">A prompt and the new tokens do not fit the model's context.</exception>
+    public IEnumerable<GenerationResult> GenerateRows(IEnumerable<DataRow> rows, GenerationOptions? options = null)
+    {
+        options ??= new GenerationOptions();
+        CheckBatchSize(options.BatchSize);
+        return rows
+            .Select((row, i) => _encoder.Encode(RowUse.Generate, row, i).Ids)
+            .Chunk(options.BatchSize)
+            .SelectMany(prompts => Complete(prompts, options));
+    }
+
+    /// <summary>
+    /// What the model says after a prompt, token by token as they are computed, on a thread of its own. The tokens are
+    /// those of <see cref="Generate(string, GenerationOptions)"/>.
+    /// </summary>
+    /// <param name="prompt">The prompt.</param>
+    /// <param name="options">How to generate.</param>
+    /// <param name="cancellationToken">Ends it before the next token, with <see cref="OperationCanceledException"/>.</param>
+    /// <exception cref="InvalidDataException">The prompt has no tokens, or the model has no tokenizer.</exception>
+    /// <exception cref="ArgumentException">The prompt and the new tokens do not fit the model's context.</exception>
+    public IAsyncEnumerable<GeneratedPiece> GenerateStreamAsync(
+        string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default) =>
+        Stream(_encoder.Encode(RowUse.Generate, new DataRow { Prompt = prompt }, 0).Ids, options ?? new(), cancellationToken);
+
+    /// <summary>
+    /// What the model says after a prompt of token ids, as
+    /// <see cref="GenerateStreamAsync(string, GenerationOptions, CancellationToken)"/>.
+    /// </summary>
+    /// <param name="promptIds">The prompt.</param>
+    /// <param name="options">How to generate.</param>
+    /// <param name="cancellationToken">Ends it before the next token, with <see cref="OperationCanceledException"/>.</param>
+    /// <exception cref="InvalidDataException">The prompt has no tokens, or ids that the model has not.</exception>
+    /// <exception cref="ArgumentException">The prompt and the new tokens do not fit the model's context.</exception>
+    public IAsyncEnumerable<GeneratedPiece> GenerateStreamAsync(
+        IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default) =>
+        Stream(_encoder.Encode(RowUse.Generate, new DataRow { InputIds = promptIds }, 0).Ids, options ?? new(), cancellationToken);
+
+    private static void CheckBatchSize(int batchSize)
+    {
+        if (batchSize < 1)
+        {
+            throw new ArgumentException($"expected a BatchSize of 1 or more, found {batchSize}", nameof(batchSize));
+        }
+    }
+
+    private FSharpList<Core.BoundReft> Bound() => _attached is { } attached ? [attached.Bound] : [];
+
+    private Core.GenerateOptions Decoding(GenerationOptions options, int longest) =>
+        new(
+            options.MaxNewTokens ?? Math.Clamp(Config.ContextLength - longest, 1, DefaultNewTokens),
+            options.IgnoreEos ? [] : Config.EosIds.ToFSharpList(),
+            Core.PaddingSide.Left);
+
+    private GenerationResult[] Complete(int[][] prompts, GenerationOptions options)
+    {
+        using var work = _gate.Read();
+        var decoding = Decoding(options, prompts.Max(prompt => prompt.Length));
+        return
+        [
+            .. Core.Generate.complete(decoding, Bound(), Model, prompts.ToFSharpList())
+                .Select(ids => new GenerationResult(ids, Tokenizer?.Decode(ids))),
+        ];
+    }
+
+    private async IAsyncEnumerable<GeneratedPiece> Stream(
+        int[] prompt, GenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var pieces = Channel.CreateUnbounded<GeneratedPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+        var work = _gate.Read();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
+        var worker = DedicatedThread.Run("reft-generate", () =>
+        {
+            using (work)
+            {
+#pragma warning disable CA1031 // Whatever goes wrong is the reader's outcome.
+                try
+                {
+                    Produce(prompt, options, pieces.Writer, stop.Token);
+                    pieces.Writer.Complete();
+                }
+                catch (Exception e)
+                {
+                    pieces.Writer.Complete(e);
+                }
+#pragma warning restore CA1031
+            }
+
+            return true;
+        });
+        try
+        {
+            await foreach (var piece in pieces.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                yield return piece;
+            }
+        }
+        finally
+        {
+            // A reader that stops early leaves the model free: the thread ends before the next token.
+            await stop.CancelAsync().ConfigureAwait(false);
+            await worker.ConfigureAwait(false);
+        }
+    }
+
+    private void Produce(int[] prompt, GenerationOptions options, ChannelWriter<GeneratedPiece> pieces, CancellationToken stop)
+    {
+        stop.ThrowIfCancellationRequested();
+        var decoding = Decoding(options, prompt.Length);
+        var decoder = Tokenizer?.Value.Stream(true);
+        var count = 0;
+        foreach (var token in Core.Generate.greedy(decoding, Bound(), Model, new[] { prompt }.ToFSharpList()))
+        {
+            var isLast = ++count == decoding.MaxNewTokens || decoding.StopIds.Contains(token.Id);
+            pieces.TryWrite(new GeneratedPiece(
+                token.Id, decoder is null ? null : decoder.Push(token.Id) + (isLast ? decoder.Flush() : "")));
+            if (!isLast)
+            {
+                stop.ThrowIfCancellationRequested();
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+using Reft.Internal;
+
+namespace Reft;
+
+public sealed partial class ReftModel
+{
+    /// <summary>How likely the model finds each row, in order and lazily: a batch is computed when its first row is asked for.</summary>
+    /// <param name="rows">Rows of every form that <see cref="RowUse.Score"/> allows. No EOS is added.</param>
+    /// <param name="batchSize">Rows that are computed together.</param>
+    /// <exception cref="InvalidDataException">A row is not of a form to score: the message names it and its field.</exception>
+    /// <exception cref="ArgumentException">A row is longer than the model's context.</exception>
+    public IEnumerable<RowScore> Score(IEnumerable<DataRow> rows, int batchSize = 8)
+    {
+        CheckBatchSize(batchSize);
+        return rows.Select(ToScore).Chunk(batchSize).SelectMany(ScoreBatch);
+    }
+
+    /// <summary>How likely the model finds a text; every token but the first is scored.</summary>
+    /// <exception cref="InvalidDataException">The text has no tokens, or the model has no tokenizer.</exception>
+    /// <exception cref="ArgumentException">The text is longer than the model's context.</exception>
+    public RowScore Score(string text) => Score([new DataRow { Text = text }]).Single();
+
+    /// <summary>How likely the model finds a row of token ids; every token but the first is scored.</summary>
+    /// <exception cref="InvalidDataException">There are no ids, or ids that the model has not.</exception>
+    /// <exception cref="ArgumentException">The row is longer than the model's context.</exception>
+    public RowScore Score(IReadOnlyList<int> ids) => Score([new DataRow { InputIds = ids }]).Single();
+
+    private RowScore RowScoreOf(Core.Example example, float[] logprobs)
+    {
+        var scored = Enumerable.Range(1, Math.Max(0, example.Ids.Length - 1))
+            .Where(i => example.Labels[i] != TrainingExample.Ignored)
+            .ToArray();
+
+        // Labels may ask for other tokens than those of the row; their probabilities are not among the row's.
+        double? loss = scored.Length == 0 ? null
+            : Array.TrueForAll(scored, i => example.Labels[i] == example.Ids[i]) ? -scored.Average(i => (double)logprobs[i - 1])
+            : MeanLoss([Core.BatchModule.create(Core.PaddingSide.Right, [example])]);
+        return new RowScore(example.Ids, logprobs, loss);
+    }
+
+    private Core.Example ToScore(DataRow row, int index)
+    {
+        var example = _encoder.Encode(RowUse.Score, row, index);
+        return example.Ids.Length <= Config.ContextLength
+            ? example
+            : throw new ArgumentException(
+                $"{row.Source ?? $"row {index}"} has {example.Ids.Length} tokens, more than the model's context of {Config.ContextLength}: shorten it",
+                nameof(row));
+    }
+
+    private RowScore[] ScoreBatch(Core.Example[] examples)
+    {
+        using var work = _gate.Read();
+        var batch = Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList());
+        return [.. examples.Zip(Core.Score.logprobs(Bound(), Model, batch), RowScoreOf)];
+    }
+}

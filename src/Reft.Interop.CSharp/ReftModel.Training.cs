@@ -1,0 +1,79 @@
+using Reft.Internal;
+using TorchSharp;
+
+namespace Reft;
+
+public sealed partial class ReftModel
+{
+    /// <summary>
+    /// Trains what is attached, from the parameters it has, on a thread of its own. Nothing else may use the model
+    /// meanwhile.
+    /// </summary>
+    /// <param name="data">The rows; those without a scored token are counted and left out.</param>
+    /// <param name="options">How to train.</param>
+    /// <param name="progress">Told after each step.</param>
+    /// <param name="cancellationToken">
+    /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, and the
+    /// result says <see cref="TrainingResult.Cancelled"/>.
+    /// </param>
+    /// <exception cref="InvalidOperationException">Nothing is attached, the model is in use, or edits meet in a short prompt.</exception>
+    /// <exception cref="ArgumentException">An option is out of range, or there is no row to learn from.</exception>
+    /// <exception cref="InvalidDataException">A row is not of a form to train on: the message names it and its field.</exception>
+    /// <exception cref="DivergenceException">The loss or the gradient is not finite: the model keeps the parameters before that step.</exception>
+    public Task<TrainingResult> FitAsync(
+        TrainingData data,
+        TrainingOptions? options = null,
+        IProgress<TrainingProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        options ??= new TrainingOptions();
+        TrainingRun.Check(options, Config.ContextLength);
+        var work = _gate.Change();
+        try
+        {
+            var start = Attached();
+            return DedicatedThread.Run("reft-fit", () =>
+            {
+                using (work)
+                {
+                    using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
+                    return new TrainingRun(Model, start, _encoder, options, progress, stop.Token)
+                        .Run(data, reached => Replace(new AttachedReft(start.Spec, reached), Spec));
+                }
+            });
+        }
+        catch
+        {
+            work.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The mean loss per scored token, with what is attached. Rows are those of training, EOS included.</summary>
+    /// <param name="data">The rows; those without a scored token are left out.</param>
+    /// <param name="batchSize">Rows that are computed together.</param>
+    /// <param name="maxLength">Longer rows are cut as in training; the model's context where it is not given.</param>
+    /// <exception cref="ArgumentException">No token is scored.</exception>
+    /// <exception cref="InvalidDataException">A row is not of a form to train on: the message names it and its field.</exception>
+    public double Evaluate(TrainingData data, int batchSize = 8, int? maxLength = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxLength ?? 2, 2);
+        using var work = _gate.Read();
+        var batches = data.Rows
+            .Select((row, i) => Core.ExampleModule.truncate(
+                maxLength ?? Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)))
+            .Where(example => example.ScoredCount > 0)
+            .Chunk(batchSize)
+            .Select(examples => Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList()));
+        return MeanLoss(batches);
+    }
+
+    private double MeanLoss(IEnumerable<Core.Batch> batches)
+    {
+        using var scope = torch.NewDisposeScope();
+        Func<Core.Batch, Core.Parameters, torch.Tensor> loss =
+            (batch, theta) => Core.LossModule.reft(_attached?.Spec ?? [], Model, batch, theta);
+        return Core.Trainer.evaluate(loss.ToFSharpFunc(), _attached?.Parameters ?? Core.ParametersModule.empty, batches);
+    }
+}

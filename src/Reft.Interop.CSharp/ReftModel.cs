@@ -1,0 +1,215 @@
+using System.Text.RegularExpressions;
+using Microsoft.FSharp.Core;
+using Reft.Internal;
+using TorchSharp;
+
+namespace Reft;
+
+/// <summary>
+/// A language model from a Hugging Face folder, with interventions attached to it or none: train them, generate and score
+/// with them, save and load them. The model's own weights never change.
+/// </summary>
+/// <remarks>
+/// Generating and scoring may go on at once on several threads; training has the model for itself. Dispose of it to free
+/// its weights; running work is told to stop first.
+/// </remarks>
+public sealed partial class ReftModel : IDisposable
+{
+    private readonly Core.LoadedModel _loaded;
+    private readonly RowEncoder _encoder;
+    private readonly WorkGate _gate = new();
+    private AttachedReft? _attached;
+
+    private ReftModel(Core.LoadedModel loaded, Core.TextTokenizer? tokenizer)
+    {
+        _loaded = loaded;
+        Config = ModelFacts.Of(loaded);
+        Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
+        _encoder = new RowEncoder(tokenizer, Config.VocabularySize, TrainingEos());
+    }
+
+    /// <summary>The model's shape, and how it was loaded.</summary>
+    public ModelFacts Config { get; }
+
+    /// <summary>Its tokenizer; null where the folder has none, and rows of token ids alone work.</summary>
+    public ModelTokenizer? Tokenizer { get; }
+
+    /// <summary>What is attached; empty where nothing is.</summary>
+    public ReftSpec Spec { get; private set; } = new();
+
+    private Core.Transformer Model => _loaded.Model;
+
+    /// <summary>Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c>.</summary>
+    /// <exception cref="FileNotFoundException">A file is missing; the message says which was expected.</exception>
+    /// <exception cref="InvalidDataException">A file is damaged, or of a kind that is not supported.</exception>
+    /// <exception cref="ArgumentException">The options name no device.</exception>
+    /// <exception cref="InvalidOperationException">The options name a device that this machine has not.</exception>
+    public static ReftModel Load(string folder, ModelOptions? options = null)
+    {
+        options ??= new ModelOptions();
+        var tokenizer = options.LoadTokenizer && Directory.Exists(folder) && Core.TokenizerFile.exists(folder)
+            ? Core.TokenizerFile.load(folder)
+            : null;
+        return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer);
+    }
+
+    /// <summary>Loads a model folder and attaches a spec, with fresh parameters.</summary>
+    /// <exception cref="FileNotFoundException">A file is missing; the message says which was expected.</exception>
+    /// <exception cref="InvalidDataException">A file is damaged, or of a kind that is not supported.</exception>
+    /// <exception cref="ArgumentException">The spec cannot act on the model: the message says what would do.</exception>
+    public static ReftModel Load(string folder, ReftSpec spec, ModelOptions? options = null)
+    {
+        var model = Load(folder, options);
+        try
+        {
+            return model.Attach(spec, (options ?? new ModelOptions()).Seed);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Attaches a spec, with fresh parameters, in place of what was attached.</summary>
+    /// <param name="spec">What to attach where.</param>
+    /// <param name="seed">The seed of the parameters.</param>
+    /// <returns>This model.</returns>
+    /// <exception cref="ArgumentException">
+    /// The model has not such a layer or heads, a rank exceeds the width, placements overlap, or positions mean nothing in
+    /// their phase.
+    /// </exception>
+    public ReftModel Attach(ReftSpec spec, long seed = 42)
+    {
+        using var work = _gate.Change();
+        Replace(spec.IsEmpty ? null : AttachedReft.Fresh(spec, Model, seed), spec);
+        return this;
+    }
+
+    /// <summary>Takes off what is attached: the model is then the base model.</summary>
+    /// <returns>This model.</returns>
+    public ReftModel Detach()
+    {
+        using var work = _gate.Change();
+        Replace(null, new ReftSpec());
+        return this;
+    }
+
+    /// <summary>Loads an adapter, in place of what was attached.</summary>
+    /// <param name="folder">Where it was saved.</param>
+    /// <param name="known">Your own interventions that it may name: a file never brings code of its own.</param>
+    /// <param name="anyBaseModel">Whether to take it even if it was trained on another base model.</param>
+    /// <returns>This model.</returns>
+    /// <exception cref="FileNotFoundException">A file is missing.</exception>
+    /// <exception cref="InvalidDataException">
+    /// A file is damaged, was written by a newer version, was trained on another base model, or names an intervention that
+    /// is not known.
+    /// </exception>
+    public ReftModel LoadAdapter(string folder, IEnumerable<ReftIntervention>? known = null, bool anyBaseModel = false)
+    {
+        using var work = _gate.Change();
+        var registry = (known ?? []).Aggregate(
+            Core.RegistryModule.standard, (registry, intervention) => Core.RegistryModule.add(intervention.Value, registry));
+        using var adapter = Core.AdapterModule.load(
+            registry,
+            anyBaseModel ? FSharpOption<string>.None : FSharpOption<string>.Some(_loaded.Fingerprint),
+            _loaded.Config,
+            folder);
+        Replace(
+            new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, Model.Device)),
+            ReftSpec.Of(adapter.Spec));
+        return this;
+    }
+
+    /// <summary>
+    /// Saves what is attached: <c>reft.json</c> and <c>reft.safetensors</c>. An older adapter there is replaced only when
+    /// the new one is completely on the disk.
+    /// </summary>
+    /// <param name="folder">Made if need be.</param>
+    /// <exception cref="InvalidOperationException">Nothing is attached.</exception>
+    /// <exception cref="IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
+    public void SaveAdapter(string folder)
+    {
+        using var work = _gate.Read();
+        var attached = Attached();
+        Core.AdapterModule.save(folder, _loaded.Config, _loaded.Fingerprint, attached.Spec, attached.Parameters);
+    }
+
+    /// <summary>What is attached, and how much of the whole it is.</summary>
+    public ReftDescription Describe()
+    {
+        using var work = _gate.Read();
+        return new ReftDescription
+        {
+            BaseParameters = Config.ParameterCount,
+            TrainableParameters = _attached?.Parameters.TrainableCount ?? 0,
+            Placements = [.. (_attached?.Spec ?? []).Select(PlacementDescription.Of)],
+        };
+    }
+
+    /// <summary>
+    /// Frees the weights; running work is told to stop, and waited for. Not to be called from the progress of a training
+    /// run, which would wait for itself: cancel the run instead.
+    /// </summary>
+    public void Dispose()
+    {
+        if (_gate.Close())
+        {
+            _attached?.Dispose();
+            ((IDisposable)_loaded).Dispose();
+            _gate.Dispose();
+        }
+    }
+
+    private static Core.LoadOptions LoadOptions(ModelOptions options)
+    {
+        var defaults = Core.Checkpoint.defaults(); // The first touch of libtorch: torch.Device below needs it.
+        torch.ScalarType? dtype = options.Dtype switch
+        {
+            ModelDtype.Fp32 => torch.ScalarType.Float32,
+            ModelDtype.Bf16 => torch.ScalarType.BFloat16,
+            ModelDtype.Fp16 => torch.ScalarType.Float16,
+            _ => null,
+        };
+        return new Core.LoadOptions(dtype.ToOption(), DeviceOf(options.Device) ?? defaults.Device);
+    }
+
+    // Null is the CPU.
+    private static torch.Device? DeviceOf(string name)
+    {
+        if (name == "cpu")
+        {
+            return null;
+        }
+
+        if (!CudaDevice().IsMatch(name))
+        {
+            throw new ArgumentException($"'{name}' is no device: expected cpu, cuda or cuda:N", nameof(name));
+        }
+
+        return torch.cuda.is_available()
+            ? torch.device(name)
+            : throw new InvalidOperationException(
+                $"the device '{name}' cannot be used: libtorch finds no CUDA device. Use cpu, or natives built for CUDA on a machine that has one");
+    }
+
+    [GeneratedRegex(@"^cuda(:[0-9]{1,2})?$")]
+    private static partial Regex CudaDevice();
+
+    // The tokenizer's own end if the model stops at it: of several ends (of text, of turn) that one ends a completion.
+    private int? TrainingEos() =>
+        Tokenizer?.EosId is { } named && (Config.EosIds.Count == 0 || Config.EosIds.Contains(named))
+            ? named
+            : Config.EosIds.Count > 0 ? Config.EosIds[0] : null;
+
+    private AttachedReft Attached() =>
+        _attached ?? throw new InvalidOperationException(
+            "nothing is attached to the model: give a ReftSpec to ReftModel.Load or Attach, or load an adapter");
+
+    private void Replace(AttachedReft? attached, ReftSpec spec)
+    {
+        _attached?.Dispose();
+        _attached = attached;
+        Spec = spec;
+    }
+}

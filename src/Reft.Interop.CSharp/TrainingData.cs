@@ -1,0 +1,37 @@
+namespace Reft;
+
+/// <summary>Rows to train on or to evaluate; they are tokenised by the model that trains on them.</summary>
+public sealed class TrainingData
+{
+    private TrainingData(IReadOnlyList<DataRow> rows) => Rows = rows;
+
+    /// <summary>The rows.</summary>
+    public IReadOnlyList<DataRow> Rows { get; }
+
+    /// <summary>The number of rows.</summary>
+    public int Count => Rows.Count;
+
+    /// <summary>
+    /// Reads a JSON Lines file of rows <c>{"prompt": …, "completion": …}</c> or <c>{"input_ids": […], "labels": […]}</c>
+    /// (with <c>prompt_length</c> if the prompt is not what precedes the first label).
+    /// </summary>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">A line is not such a row: the message names the file, the line and the field.</exception>
+    public static TrainingData FromJsonLines(string path) => new(DataRow.FromJsonLines(path, RowUse.Train));
+
+    /// <summary>These rows.</summary>
+    public static TrainingData FromRows(IEnumerable<DataRow> rows) => new([.. rows]);
+
+    /// <summary>Prompts and what is to follow them, as text.</summary>
+    public static TrainingData FromPairs(IEnumerable<(string Prompt, string Completion)> pairs) =>
+        FromRows(pairs.Select(pair => new DataRow { Prompt = pair.Prompt, Completion = pair.Completion }));
+
+    /// <summary>Rows of token ids, for models without a tokenizer.</summary>
+    public static TrainingData FromExamples(IEnumerable<TrainingExample> examples) =>
+        FromRows(examples.Select(example => new DataRow
+        {
+            InputIds = example.TokenIds,
+            Labels = example.Labels,
+            PromptLength = example.PromptLength,
+        }));
+}
