@@ -38,7 +38,7 @@ Console.WriteLine($"""
     Training {described.TrainableParameters:N0} parameters, {described.TrainablePercent:F2}% of the model's {described.BaseParameters:N0}
     """);
 
-var options = new TrainingOptions { LearningRate = 4e-3, Epochs = 3, EvaluationData = heldOut };
+var options = new TrainingOptions { LearningRate = 2e-3, Epochs = 3, EvaluationData = heldOut };
 var result = await model.FitAsync(train, options, new StepLines(every: 25));
 Console.WriteLine($"{result.Duration.TotalSeconds:F0} s\n\nAfter");
 
