@@ -4,6 +4,7 @@ module Tests
 #load "Shell.fsx"
 
 open System.IO
+open System.Xml
 open System.Xml.Linq
 
 let private projects = [ "Reft.Core.Tests"; "Reft.Interop.CSharp.Tests" ]
@@ -13,8 +14,11 @@ type Summary = { Passed: int; Failed: int }
 /// Counts of an Expecto JUnit report; a run that left none (a crash, for example) counts as one failure.
 let private read (report: string) =
     if File.Exists report then
+        // A failed expectation puts the terminal's colour codes into the report, which XML does not allow.
+        use reader = XmlReader.Create(report, XmlReaderSettings(CheckCharacters = false))
+
         let bad, good =
-            XDocument.Load(report).Descendants(XName.Get "testcase")
+            XDocument.Load(reader).Descendants(XName.Get "testcase")
             |> List.ofSeq
             |> List.filter (fun case -> case.Element(XName.Get "skipped") |> isNull)
             |> List.partition (fun case ->

@@ -49,10 +49,17 @@ module Orthonormal =
 
         (Rng.normal [ int64 width; int64 rank ] rng |> positiveQr).MoveToOuterDisposeScope()
 
+    /// <summary>
+    /// The free matrix from which training of an orthonormal one starts: half of it. Its image is the matrix itself, and
+    /// an optimizer step of a given size turns R as far as it does under torch's map, whose reflections turn it by twice
+    /// the step.
+    /// </summary>
+    let free (columns: Tensor) : Tensor = columns * 0.5f
+
     /// <summary>The default: QR with a positive diagonal.</summary>
     let qr: OrthonormalMap =
         { Name = "qr"
-          Init = fun width rank rng -> Parameters.ofSeq [ Free, random width rank rng ]
+          Init = fun width rank rng -> Parameters.ofSeq [ Free, Scope.run (fun () -> random width rank rng |> free) ]
           Apply = fun theta -> positiveQr theta[Free] }
 
     /// <summary>

@@ -4,6 +4,7 @@ open Expecto
 open TorchSharp
 open Reft.Core
 open Reft.Core.Syntax
+open Reft.Core.Tests
 open Reft.Core.Tests.TinyModel
 
 let private prompts = examples 2L 0 [ 9; 3; 6; 1 ] |> List.map (fun e -> e.Ids)
@@ -102,7 +103,7 @@ let tests =
           test "tokens come one by one, and stopping early frees the cache" {
               scoped (fun () ->
                   let model = create torch.float32 1L
-                  let before = Tensor.TotalCount
+                  let before = Golden.liveTensors ()
 
                   let options =
                       { MaxNewTokens = 20
@@ -111,7 +112,7 @@ let tests =
 
                   let some = Generate.greedy options [] model prompts |> Seq.truncate 6 |> Seq.toList
                   Expect.equal (some |> List.map (fun t -> t.Row)) [ 0; 1; 2; 3; 0; 1 ] "step by step"
-                  Expect.equal Tensor.TotalCount before "live tensors")
+                  Expect.equal (Golden.liveTensors ()) before "live tensors")
           }
           test "empty prompts and prompts beyond the context are refused" {
               scoped (fun () ->

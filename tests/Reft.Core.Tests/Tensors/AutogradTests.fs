@@ -6,6 +6,7 @@ open System.Text.RegularExpressions
 open Expecto
 open TorchSharp
 open Reft.Core
+open Reft.Core.Tests
 open Reft.Core.Tests.Tensors.Close
 
 let private case name body = testCase name (fun () -> scoped body)
@@ -106,9 +107,9 @@ let private growth (times: int) =
             ignore product
 
     round 300
-    let tensors, bytes = Tensor.TotalCount, residentBytes ()
+    let tensors, bytes = Golden.liveTensors (), residentBytes ()
     round times
-    Tensor.TotalCount - tensors, residentBytes () - bytes
+    Golden.liveTensors () - tensors, residentBytes () - bytes
 
 let private memory =
     testList
@@ -128,9 +129,9 @@ let private memory =
                       ignore curvature
 
               round 100
-              let tensors, bytes = Tensor.TotalCount, residentBytes ()
+              let tensors, bytes = Golden.liveTensors (), residentBytes ()
               round 5_000
-              Expect.equal (Tensor.TotalCount - tensors) 0L "live tensors"
+              Expect.equal (Golden.liveTensors () - tensors) 0L "live tensors"
               let grown = residentBytes () - bytes
               Expect.isLessThan grown allowed $"resident memory grew by {grown} bytes") ]
 

@@ -105,7 +105,9 @@ let private initial run (map: OrthonormalMap) (golden: Map<string, Tensor>) =
                     [ Parameters.entry Role.Undecayed "rotation" -(torch.eye (width, rank))
                       Parameters.entry Role.Constant "base" saved ]
                 else
-                    [ Parameters.entry Role.Undecayed "rotation" golden[$"init.{theirs}.state_dict.rotate_layer"] ]
+                    [ golden[$"init.{theirs}.state_dict.rotate_layer"]
+                      |> Orthonormal.free
+                      |> Parameters.entry Role.Undecayed "rotation" ]
 
             theirs, entries rotation weight bias)
         |> Map.ofList

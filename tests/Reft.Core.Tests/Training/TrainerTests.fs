@@ -5,6 +5,7 @@ open Expecto
 open TorchSharp
 open Reft.Core
 open Reft.Core.Syntax
+open Reft.Core.Tests
 open Reft.Core.Tests.TinyModel
 
 let private spec = loreft 2 |> at (blockOutput [ 0; 2 ]) (first 2 + last 2)
@@ -251,10 +252,10 @@ let tests =
                       Seq.replicate count batch |> Trainer.fit (Trainer.options 1e-3) loss state
 
                   let warm = after 50 (start ())
-                  let tensors, memory = Tensor.TotalCount, rss ()
+                  let tensors, memory = Golden.liveTensors (), rss ()
                   let final = after 1000 warm
                   TrainState.dispose warm
-                  Expect.equal Tensor.TotalCount tensors "live tensors"
+                  Expect.equal (Golden.liveTensors ()) tensors "live tensors"
                   Expect.isLessThan (rss () - memory) 20_000L "resident kilobytes grown"
                   TrainState.dispose final)
           } ]
