@@ -52,6 +52,12 @@ internal static class GenerateCommand
             : [new DataRow { Prompt = parsed.GetValue(Prompt), Source = "--prompt" }];
         using var model = CommonOptions.Load(
             parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+        if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
+        {
+            throw new InvalidDataException(
+                "--prompt: the model's folder holds no tokenizer.json, so text cannot be read: give rows of token ids by --input");
+        }
+
         var options = new GenerationOptions
         {
             MaxNewTokens = parsed.GetValue(MaxNewTokens),

@@ -25,8 +25,13 @@ var root = new RootCommand(
 var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
 if (parsed.Action is ParseErrorAction)
 {
-    var command = parsed.CommandResult.Command == root ? "reft" : $"reft {parsed.CommandResult.Command.Name}";
-    return Failure.Say($"{parsed.Errors[0].Message} (`{command} --help` shows what there is)", ExitCode.Usage);
+    var atRoot = parsed.CommandResult.Command == root;
+    var problem =
+        !atRoot ? parsed.Errors[0].Message
+        : parsed.UnmatchedTokens is [var unknown, ..] ? $"There is no command or option '{unknown}'."
+        : "Expected a command: train, generate, score or inspect.";
+    var help = atRoot ? "reft --help" : $"reft {parsed.CommandResult.Command.Name} --help";
+    return Failure.Say($"{problem} See `{help}`.", ExitCode.Usage);
 }
 
 // Signals are the business of `reft train`.

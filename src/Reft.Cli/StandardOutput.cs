@@ -62,7 +62,7 @@ internal sealed class StandardOutput : IDisposable
         {
             _stream.Write(bytes);
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw e.HResult == BrokenPipe
                 ? new ClosedOutputException()

@@ -186,7 +186,7 @@ internal static class TrainCommand
         catch (DivergenceException e) when (e.Step > 1)
         {
             folder.Save(model);
-            throw new DivergenceException($"{e.Message}. The adapter of step {e.Step - 1} is saved in {folder.Path}", e);
+            throw new DivergenceException($"{e.Message.TrimEnd('.')}. The adapter of step {e.Step - 1} is saved in {folder.Path}", e);
         }
     }
 }

@@ -73,7 +73,7 @@ internal static class Values
             var message = e.ParamName is { } name
                 ? e.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal)
                 : e.Message;
-            result.AddError($"{(result.Parent as OptionResult)?.IdentifierToken?.Value}: {message}");
+            result.AddError($"{(result.Parent as OptionResult)?.IdentifierToken?.Value}: {message}.");
             return default;
         }
     }
