@@ -38,7 +38,7 @@ let usage =
 
   --quick            a smoke run in a few rounds: it shows that everything runs, its figures mean nothing
   --threads N        libtorch's threads (default 2)
-  --rounds N         rounds of each comparison (default 9; of generations and decoded texts a third of it)
+  --rounds N         rounds of each comparison, at least; cheap ones go on for 10 s (default 9)
   --dtype NAME       fp32, bf16 or both (default both; load is bf16)
   --model NAME       of ratios: small, pyreft or both (default both)
   --steps N          of ratios: optimizer steps of the memory comparison (default 1000)
@@ -142,9 +142,13 @@ let again (options: Arguments) : string list =
 /// The arguments for a process that measures one thing.
 let forChild (changed: Arguments) : string list = "--child" :: again changed
 
-/// Rounds of a comparison: at least 2, so that each order of the alternatives comes once.
-let rounds (options: Arguments) : int =
-    options.Rounds |> Option.defaultValue (if options.Quick then 2 else 9) |> max 2
+/// How long each comparison goes on: at least two rounds, so that each order of the alternatives comes once.
+let plan (options: Arguments) : Timing.Plan =
+    let rounds = options.Rounds |> Option.defaultValue (if options.Quick then 2 else 9)
+
+    { Rounds = max 2 rounds
+      Seconds = if options.Quick then 0.0 else 10.0
+      Warmup = if options.Quick then 0.0 else 3.0 }
 
 let dtypeOf (name: string) : torch.ScalarType =
     match name with

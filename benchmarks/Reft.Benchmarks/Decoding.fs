@@ -21,7 +21,7 @@ let private step rows (tokens: IEnumerator<GeneratedToken>) () =
 /// Two generations of the same prompts that take turns token by token, after their prefill: the series of the steps
 /// without and with <paramref name="bound"/>.
 let compare
-    (rounds: int)
+    (plan: Timing.Plan)
     (newTokens: int)
     (bound: BoundReft)
     (model: Transformer)
@@ -48,12 +48,11 @@ let compare
                 samplesB.Add(Timing.once (step rows b))
                 samplesA.Add(Timing.once (step rows a))
 
-    // Round 0 warms up.
-    for round in 0..rounds do
-        if round = 1 then
-            plain.Clear()
-            tuned.Clear()
+    let forget () =
+        plain.Clear()
+        tuned.Clear()
 
+    Timing.repeat plan forget (fun round ->
         // Which cache is allocated first changes from round to round. The enumerators end in reverse order, as scopes must.
         if round % 2 = 0 then
             use a = generate []
@@ -62,7 +61,7 @@ let compare
         else
             use b = generate [ bound ]
             use a = generate []
-            alternate (b, tuned) (a, plain)
+            alternate (b, tuned) (a, plain))
 
     let series name (samples: ResizeArray<Timing.Sample>) : Timing.Series =
         { Name = name

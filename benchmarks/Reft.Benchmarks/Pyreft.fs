@@ -35,7 +35,7 @@ let private measure (options: Arguments) (dtypeName: string) =
     let state = fresh subject.Spec config
     let loss = Loss.reft subject.Spec model
     use bound = Reft.bind subject.Spec state.Parameters
-    let rounds = rounds options
+    let plan = plan options
 
     printfn
         $"### pyreft configuration, {dtypeName}: {Subject.parameterCount config:N0} parameters, batch {rows} × {length}, {part.Scored.Length} or {everything.Scored.Length} scored positions"
@@ -71,7 +71,7 @@ let private measure (options: Arguments) (dtypeName: string) =
             "products: block 0, backward", floor.FirstBlockBackward
             "products: head on the last 25 %", floor.Head part.Scored.Length
             "products: head on all positions", floor.Head everything.Scored.Length ]
-        |> Timing.interleave 2 rounds
+        |> Timing.interleave plan
 
     match series with
     | [ stepPart; stepAll; _; forward; backward; block; headPart; headAll ] ->
@@ -101,7 +101,7 @@ let private measure (options: Arguments) (dtypeName: string) =
             $"Rate of the forward products: {operations / Timing.wall forward / 1e9:F0} GFLOP/s; of the head's: {2.0 * 2.0 * float everything.Scored.Length * float config.Hidden * float config.Vocabulary / Timing.wall headAll / 1e9:F0} GFLOP/s."
     | _ -> ()
 
-    let speeds = generations |> Timing.interleave 1 (max 2 (rounds / 3))
+    let speeds = generations |> Timing.interleave plan
 
     Table.print
         [ $"prompt {promptTokens}, {newTokens} new tokens"; "tokens/s"; "wall ms"; "CPU ms" ]

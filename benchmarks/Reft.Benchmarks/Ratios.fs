@@ -43,7 +43,7 @@ let private oneVector () : ReftSpec =
     |> at (blockOutput [ 0 ]) (first 1)
 
 let private times (options: Arguments) (subject: Subject) (model: Transformer) =
-    let rounds = rounds options
+    let plan = plan options
     let batch = Subject.batch subject.Config rows length prompt false
     let state = fresh subject.Spec subject.Config
     let vectorSpec = oneVector ()
@@ -64,7 +64,7 @@ let private times (options: Arguments) (subject: Subject) (model: Transformer) =
               model |> Transformer.logits context ids)
           "forward, loss on the scored positions", forwardOnly (fun () -> Loss.reft [] model batch Parameters.empty)
           "interventions alone", interventionsAlone subject model batch state.Parameters ]
-        |> Timing.interleave 2 rounds
+        |> Timing.interleave plan
 
     let bound = Reft.bind subject.Spec state.Parameters
     let newTokens = if options.Quick then 16 else 64
@@ -73,7 +73,7 @@ let private times (options: Arguments) (subject: Subject) (model: Transformer) =
         [ for rows in [ 1; 8 ] ->
               let plain, tuned =
                   prompts subject.Config rows 32
-                  |> Decoding.compare (max 1 (rounds / 3)) newTokens bound model
+                  |> Decoding.compare plan newTokens bound model
 
               rows, plain, tuned ]
 

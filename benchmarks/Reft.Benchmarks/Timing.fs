@@ -25,6 +25,17 @@ let median (values: float seq) : float =
 let private cpu () =
     Environment.CpuUsage.TotalTime.TotalSeconds
 
+/// How long a comparison goes on.
+type Plan =
+    {
+        /// Rounds, at least.
+        Rounds: int
+        /// Seconds, at least: cheap alternatives get more rounds.
+        Seconds: float
+        /// Seconds of rounds that are not counted, at least one round: the runtime compiles code better as it gets warm.
+        Warmup: float
+    }
+
 /// The seconds of one run.
 let once (run: unit -> unit) : Sample =
     let cpuBefore, clock = cpu (), Stopwatch.GetTimestamp()
@@ -33,23 +44,38 @@ let once (run: unit -> unit) : Sample =
     { Wall = Stopwatch.GetElapsedTime(clock).TotalSeconds
       Cpu = cpu () - cpuBefore }
 
-/// Every alternative once per round, after warm-up runs; every other round runs in reverse, so that none always follows
-/// the same neighbour.
-let interleave (warmup: int) (rounds: int) (alternatives: (string * (unit -> unit)) list) : Series list =
+/// Rounds until a plan is fulfilled: `round` gets their number.
+let repeat (plan: Plan) (forget: unit -> unit) (round: int -> unit) : unit =
+    let clock = Stopwatch.StartNew()
+    round 0
+
+    while clock.Elapsed.TotalSeconds < plan.Warmup do
+        round 0
+
+    forget ()
+    clock.Restart()
+    let mutable number = 0
+
+    while number < plan.Rounds || clock.Elapsed.TotalSeconds < plan.Seconds do
+        round number
+        number <- number + 1
+
+/// Every alternative once per round; every other round runs in reverse, so that none always follows the same neighbour.
+let interleave (plan: Plan) (alternatives: (string * (unit -> unit)) list) : Series list =
     let runs = alternatives |> List.map snd |> List.toArray
+    let samples = runs |> Array.map (fun _ -> ResizeArray<Sample>())
 
-    for _ in 1..warmup do
-        runs |> Array.iter (fun run -> run ())
-
-    let samples = runs |> Array.map (fun _ -> Array.zeroCreate<Sample> rounds)
-
-    for round in 0 .. rounds - 1 do
+    let round number =
         for turn in 0 .. runs.Length - 1 do
-            let i = if round % 2 = 0 then turn else runs.Length - 1 - turn
-            samples[i][round] <- once runs[i]
+            let i = if number % 2 = 0 then turn else runs.Length - 1 - turn
+            samples[i].Add(once runs[i])
+
+    repeat plan (fun () -> samples |> Array.iter (fun s -> s.Clear())) round
 
     alternatives
-    |> List.mapi (fun i (name, _) -> { Name = name; Samples = samples[i] })
+    |> List.mapi (fun i (name, _) ->
+        { Name = name
+          Samples = samples[i].ToArray() })
 
 let wall (series: Series) : float =
     series.Samples |> Seq.map (fun s -> s.Wall) |> median
