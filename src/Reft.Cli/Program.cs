@@ -1,5 +1,42 @@
 using System.CommandLine;
+using System.CommandLine.Invocation;
+using System.Globalization;
+using Reft.Cli;
 
-var root = new RootCommand("Representation finetuning (ReFT) for .NET: train, run, score and inspect adapters.");
+// Numbers and messages are the same on every machine.
+CultureInfo.CurrentCulture = CultureInfo.DefaultThreadCurrentCulture = CultureInfo.InvariantCulture;
+CultureInfo.CurrentUICulture = CultureInfo.DefaultThreadCurrentUICulture = CultureInfo.InvariantCulture;
 
-return await root.Parse(args).InvokeAsync();
+var root = new RootCommand(
+    """
+    Representation finetuning (ReFT) for .NET: train, run, score and inspect adapters.
+
+    Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong command line,
+    130 stopped by Ctrl-C.
+    """)
+{
+    TrainCommand.Create(),
+    GenerateCommand.Create(),
+    ScoreCommand.Create(),
+    InspectCommand.Create(),
+};
+
+// A prompt may begin with '@'.
+var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+if (parsed.Action is ParseErrorAction)
+{
+    var atRoot = parsed.CommandResult.Command == root;
+    var problem =
+        !atRoot ? parsed.Errors[0].Message
+        : parsed.UnmatchedTokens is [var unknown, ..] ? $"There is no command or option '{unknown}'."
+        : "Expected a command: train, generate, score or inspect.";
+    var help = atRoot ? "reft --help" : $"reft {parsed.CommandResult.Command.Name} --help";
+    return Failure.Say($"{problem} See `{help}`.", ExitCode.Usage);
+}
+
+// Signals are the business of `reft train`.
+return await Failure.ReportAsync(() => parsed.InvokeAsync(new InvocationConfiguration
+{
+    EnableDefaultExceptionHandler = false,
+    ProcessTerminationTimeout = null,
+}));

@@ -17,6 +17,12 @@ public sealed record AdapterInfo
     /// <summary>Its trainable numbers.</summary>
     public required long TrainableParameters { get; init; }
 
+    /// <summary>The weights of the model it was trained on, in numbers; null where the file does not say.</summary>
+    public long? BaseParameters { get; init; }
+
+    /// <summary>Trainable numbers per hundred weights of the base model; null where the file does not say.</summary>
+    public double? TrainablePercent => 100.0 * TrainableParameters / BaseParameters;
+
     /// <summary>Each placement, in order.</summary>
     public required IReadOnlyList<PlacementDescription> Placements { get; init; }
 
@@ -41,6 +47,9 @@ public sealed record AdapterInfo
             BaseFingerprint = Text("fingerprint", baseModel),
             LibraryVersion = Text("library_version", root),
             TrainableParameters = Core.JsonValueModule.natural(Core.JsonValueModule.field("trainable_parameters", root)),
+            BaseParameters = Core.JsonValueModule.tryField("parameters", baseModel).ValueOrNull() is { } count
+                ? Core.JsonValueModule.natural(count)
+                : null,
             Placements = [.. Core.JsonValueModule.items(Core.JsonValueModule.field("placements", root)).Select(Placement)],
         };
     }

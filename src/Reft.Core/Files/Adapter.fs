@@ -59,7 +59,7 @@ module Adapter =
     let private manifest
         (spec: ReftSpec)
         (parameters: Parameters)
-        (family: string)
+        (config: ModelConfig)
         (fingerprint: string)
         (stream: Stream)
         =
@@ -68,7 +68,12 @@ module Adapter =
         writer.WriteNumber("format_version", FormatVersion)
         writer.WriteString("library_version", libraryVersion)
         writer.WriteStartObject "base_model"
-        writer.WriteString("model_type", family)
+        writer.WriteString("model_type", config.Family)
+
+        // For those who read an adapter without its base model.
+        Family.tryFind config.Family
+        |> Option.iter (fun family -> writer.WriteNumber("parameters", Family.parameterCount config family))
+
         writer.WriteString("fingerprint", fingerprint)
         writer.WriteEndObject()
         writer.WriteString("dtype", "float32")
@@ -108,7 +113,7 @@ module Adapter =
         AtomicFile.writeAll
             folder
             [ Weights, Safetensors.writer (Map [ "format", "reft" ]) tensors
-              Manifest, manifest spec parameters config.Family fingerprint ]
+              Manifest, manifest spec parameters config fingerprint ]
 
     /// Every difference between the parameters that the spec has and those in the file, or the file's.
     let private matched (path: string) (expected: Parameters) (found: Map<string, Tensor>) =

@@ -50,3 +50,8 @@ module Family =
         match tryFind config.Family with
         | Some family -> family
         | None -> invalidArg (nameof config) $"expected a family of {names}, found '{config.Family}'"
+
+    /// <summary>The weights of a model of this shape, in numbers.</summary>
+    let parameterCount (config: ModelConfig) (family: Family) : int64 =
+        family.Tensors config
+        |> List.sumBy (fun (_, shape) -> shape |> List.fold (*) 1L)

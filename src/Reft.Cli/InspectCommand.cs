@@ -1,0 +1,156 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+
+namespace Reft.Cli;
+
+/// <summary><c>reft inspect</c>: what a folder holds.</summary>
+internal static class InspectCommand
+{
+    private static readonly Argument<string> Folder = new("DIR") { Description = "A model folder, or an adapter's." };
+    private static readonly Option<bool> Json = CommonOptions.Json("what it holds");
+
+    public static Command Create()
+    {
+        var command = new Command("inspect", "Show what a model or an adapter folder holds: parameters, trainable %, sites.")
+        {
+            Folder, Json,
+        };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult parsed)
+    {
+        using var output = new StandardOutput();
+        var folder = parsed.GetRequiredValue(Folder);
+        var json = parsed.GetValue(Json);
+        if (AdapterInfo.Exists(folder))
+        {
+            var adapter = AdapterInfo.Read(folder);
+            Print(output, json, writer => WriteAdapter(writer, adapter), () => AdapterText(folder, adapter));
+        }
+        else
+        {
+            using var model = ReftModel.Load(folder);
+            Print(output, json, writer => WriteModel(writer, model), () => ModelText(folder, model));
+        }
+
+        return ExitCode.Success;
+    }
+
+    private static void Print(StandardOutput output, bool json, Action<Utf8JsonWriter> write, Func<IEnumerable<FormattableString>> lines)
+    {
+        if (json)
+        {
+            output.JsonLine(write);
+        }
+        else
+        {
+            output.Text(string.Concat(lines().Select(line => line.ToString(CultureInfo.InvariantCulture) + "\n")));
+        }
+    }
+
+    private static void WriteAdapter(Utf8JsonWriter json, AdapterInfo adapter)
+    {
+        json.WriteString("kind", "adapter");
+        json.WriteNumber("trainable_parameters", adapter.TrainableParameters);
+        WriteOptional(json, "base_parameters", adapter.BaseParameters);
+        json.WriteNumberOrNull("trainable_percent", adapter.TrainablePercent);
+        json.WriteString("base_family", adapter.BaseFamily);
+        json.WriteString("base_fingerprint", adapter.BaseFingerprint);
+        json.WriteString("library_version", adapter.LibraryVersion);
+        json.WriteStartArray("sites");
+        foreach (var placement in adapter.Placements)
+        {
+            json.WriteStartObject();
+            json.WriteString("site", placement.Site);
+            json.WriteString("positions", placement.Positions);
+            json.WriteString("intervention", placement.Intervention);
+            json.WriteString("phase", JsonNamingPolicy.SnakeCaseLower.ConvertName(placement.Phase.ToString()));
+            json.WriteString("tying", JsonNamingPolicy.SnakeCaseLower.ConvertName(placement.Tying.ToString()));
+            json.WriteString("shared_as", placement.SharedAs);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void WriteModel(Utf8JsonWriter json, ReftModel model)
+    {
+        var facts = model.Config;
+        json.WriteString("kind", "model");
+        json.WriteNumber("parameters", facts.ParameterCount);
+        json.WriteNumber("trainable_parameters", 0);
+        json.WriteNumber("trainable_percent", 0);
+        json.WriteString("family", facts.Family);
+        json.WriteString("dtype", facts.Dtype);
+        json.WriteNumber("layers", facts.LayerCount);
+        json.WriteNumber("hidden_size", facts.HiddenSize);
+        json.WriteNumber("heads", facts.HeadCount);
+        json.WriteNumber("key_value_heads", facts.KeyValueHeadCount);
+        json.WriteNumber("head_size", facts.HeadSize);
+        json.WriteNumber("intermediate_size", facts.IntermediateSize);
+        json.WriteNumber("vocabulary_size", facts.VocabularySize);
+        json.WriteNumber("context_length", facts.ContextLength);
+        json.WriteNumbers("eos_ids", facts.EosIds);
+        WriteOptional(json, "tokenizer_size", model.Tokenizer?.VocabularySize);
+        json.WriteStartArray("sites");
+        foreach (var site in SitesOf(facts))
+        {
+            json.WriteStringValue(site);
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void WriteOptional(Utf8JsonWriter json, string name, long? number)
+    {
+        if (number is { } value)
+        {
+            json.WriteNumber(name, value);
+        }
+        else
+        {
+            json.WriteNull(name);
+        }
+    }
+
+    private static IEnumerable<string> SitesOf(ModelFacts facts) =>
+        from layer in Enumerable.Range(0, facts.LayerCount)
+        from component in Sites.ComponentNames
+        select string.Create(CultureInfo.InvariantCulture, $"layers.{layer}.{component}");
+
+    private static IEnumerable<FormattableString> AdapterText(string folder, AdapterInfo adapter)
+    {
+        yield return $"adapter         {folder}";
+        yield return adapter.TrainablePercent is { } percent
+            ? $"trainable       {adapter.TrainableParameters:N0} parameters, {percent:0.####} % of the base model's {adapter.BaseParameters:N0}"
+            : (FormattableString)$"trainable       {adapter.TrainableParameters:N0} parameters";
+        yield return $"base model      {adapter.BaseFamily}, fingerprint {adapter.BaseFingerprint}";
+        yield return $"saved by        reft {adapter.LibraryVersion}";
+        yield return $"sites           {adapter.Placements.Count}";
+        foreach (var placement in adapter.Placements)
+        {
+            yield return $"  {placement}";
+        }
+    }
+
+    private static IEnumerable<FormattableString> ModelText(string folder, ReftModel model)
+    {
+        var facts = model.Config;
+        yield return $"model           {folder}";
+        yield return $"parameters      {facts.ParameterCount:N0}, none of them trainable (0 %): adapters are";
+        yield return $"family          {facts.Family}, computed in {facts.Dtype}";
+        yield return $"shape           {facts.LayerCount} layers, hidden {facts.HiddenSize}, MLP {facts.IntermediateSize}, {facts.HeadCount} heads of {facts.HeadSize} ({facts.KeyValueHeadCount} for keys and values)";
+        yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {string.Join(", ", facts.EosIds)}";
+        yield return model.Tokenizer is { } tokenizer
+            ? $"tokenizer       {tokenizer.VocabularySize} tokens"
+            : (FormattableString)$"tokenizer       none: rows of token ids work";
+        yield return $"sites           layers.0 … layers.{facts.LayerCount - 1}, each with";
+        foreach (var component in Sites.ComponentNames)
+        {
+            yield return $"  {component}";
+        }
+    }
+}

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.Globalization;
+
+namespace Reft.Cli;
+
+/// <summary><c>reft score</c>: how likely a model finds rows.</summary>
+internal static class ScoreCommand
+{
+    private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Adapter = CommonOptions.Adapter();
+    private static readonly Option<string> Input = Values.Required(
+        "--input",
+        "FILE.jsonl",
+        """Rows {"input_ids": […]}, {"text": …}, or those of `reft train`: with a prompt, only what follows it is scored.""");
+
+    private static readonly Option<int> BatchSize = Values.Option(
+        "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
+
+    private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<bool> Json = CommonOptions.Json(
+        """one line per row, {"input_ids": […], "logprobs": [n − 1 values], "loss": the mean over the scored tokens},""");
+
+    public static Command Create()
+    {
+        var command = new Command("score", "Log-probabilities and loss of rows.")
+        {
+            Model, Adapter, Input, BatchSize, Dtype, Json,
+        };
+        command.SetAction(RunAsync);
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed)
+    {
+        using var output = new StandardOutput();
+        var rows = DataRow.FromJsonLines(parsed.GetRequiredValue(Input), RowUse.Score);
+        using var model = CommonOptions.Load(
+            parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+
+        var losses = new List<double>();
+        var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));
+        await RowDisplay.ShowAsync("scored", rows.Count, scores, score =>
+        {
+            if (score.Loss is { } loss)
+            {
+                losses.Add(loss);
+            }
+
+            if (parsed.GetValue(Json))
+            {
+                WriteJson(output, score);
+            }
+            else
+            {
+                var shown = score.Loss?.ToString("0.0000", CultureInfo.InvariantCulture) ?? "none scored";
+                output.Line(string.Create(CultureInfo.InvariantCulture, $"{score.TokenIds.Count} tokens\tloss {shown}"));
+            }
+        }).ConfigureAwait(false);
+
+        if (!parsed.GetValue(Json) && losses.Count > 0)
+        {
+            output.Line(string.Create(
+                CultureInfo.InvariantCulture, $"{rows.Count} rows\tmean loss {losses.Average():0.0000}"));
+        }
+
+        return ExitCode.Success;
+    }
+
+    private static RowScore Finite(RowScore score, DataRow row) =>
+        score.LogProbs.All(float.IsFinite)
+            ? score
+            : throw new InvalidDataException(
+                $"{row.Source}: the model gives probabilities that are not numbers: its weights, or the adapter's, are damaged or do not fit the dtype");
+
+    private static void WriteJson(StandardOutput output, RowScore score) =>
+        output.JsonLine(json =>
+        {
+            json.WriteNumbers("input_ids", score.TokenIds);
+            json.WriteStartArray("logprobs");
+            foreach (var value in score.LogProbs)
+            {
+                json.WriteNumberValue(value);
+            }
+
+            json.WriteEndArray();
+            json.WriteNumberOrNull("loss", score.Loss);
+        });
+}

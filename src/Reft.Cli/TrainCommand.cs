@@ -1,0 +1,192 @@
+using System.CommandLine;
+
+namespace Reft.Cli;
+
+/// <summary><c>reft train</c>: from a model and rows to an adapter.</summary>
+internal static class TrainCommand
+{
+    private static readonly TrainingOptions Preset = new();
+
+    private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string> Data = Values.Required(
+        "--data",
+        "FILE.jsonl",
+        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored.""");
+
+    private static readonly Option<string> Output = Values.Required(
+        "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
+
+    private static readonly Option<string?> EvalData = Values.Text(
+        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch.");
+
+    private static readonly Option<string?> Method = Values.Text("--method", "loreft", "The method.");
+    private static readonly Option<int> Rank = Values.Option(
+        "--rank", "N", "Directions that each intervention edits.", 4, Values.IntegerFrom(1));
+
+    private static readonly Option<Layers> LayersOption = Values.Option(
+        "--layers", "all|4,6,10|4;6;10", "The layers, counted from 0, whose outputs are edited.", Layers.All, Layers.Parse);
+
+    private static readonly Option<Positions> PositionsOption = Values.Option(
+        "--positions",
+        "f7+l7|fN|lN|all",
+        "The tokens of the prompt that are edited: the first, the last, or all.",
+        Positions.Parse("f7+l7"),
+        Positions.Parse);
+
+    private static readonly Option<bool> Tie = Values.Flag("--tie", "First and last tokens share parameters.");
+    private static readonly Option<bool> Untie = Values.Flag(
+        "--untie", "First and last tokens have parameters of their own. The default.");
+
+    private static readonly Option<double> LearningRate = Values.Option(
+        "--lr", "X", "The largest learning rate.", Preset.LearningRate, Values.Number("a number > 0", x => x > 0));
+
+    private static readonly Option<int> Epochs = Values.Option(
+        "--epochs", "N", "Passes over the data.", Preset.Epochs, Values.IntegerFrom(1));
+
+    private static readonly Option<int> BatchSize = Values.Option(
+        "--batch-size", "N", "Rows of a step.", Preset.BatchSize, Values.IntegerFrom(1));
+
+    private static readonly Option<double> WarmupRatio = Values.Option(
+        "--warmup-ratio",
+        "X",
+        "The part of all steps in which the learning rate rises.",
+        Preset.WarmupRatio,
+        Values.Number("a number of 0 … 1", x => x is >= 0 and <= 1));
+
+    private static readonly Option<double> WeightDecay = Values.Option(
+        "--weight-decay",
+        "X",
+        "Decoupled weight decay; never on orthonormal maps and biases.",
+        Preset.WeightDecay,
+        Values.Number("a number ≥ 0", x => x >= 0));
+
+    private static readonly Option<int?> MaxLength = Values.Optional(
+        "--max-length",
+        "N",
+        "Longer rows are cut to N tokens, from their end; the model's context where it is not given.",
+        Values.IntegerFrom(2));
+
+    private static readonly Option<long> Seed = Values.Option(
+        "--seed", "N", "The seed of fresh parameters and of the order of rows.", Preset.Seed, Values.Seed);
+
+    private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<bool> Json = CommonOptions.Json("the outcome");
+
+    public static Command Create()
+    {
+        Method.AcceptOnlyFromAmong("loreft");
+        Method.DefaultValueFactory = _ => "loreft";
+        var command = new Command("train", "Train interventions on a model and save them as an adapter.")
+        {
+            Model, Data, Output, EvalData, Method, Rank, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
+            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Json,
+        };
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(Tie) && result.GetValue(Untie))
+            {
+                result.AddError("Expected --tie or --untie, found both.");
+            }
+        });
+        command.SetAction(RunAsync);
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed)
+    {
+        using var output = new StandardOutput();
+        var data = TrainingData.FromJsonLines(parsed.GetRequiredValue(Data));
+        var heldOut = parsed.GetValue(EvalData) is { } file ? TrainingData.FromJsonLines(file) : null;
+        using var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
+        using var model = Load(parsed);
+        var options = Options(parsed, heldOut, model.Config.ContextLength);
+
+        var before = heldOut is null ? (double?)null : Evaluate(model, heldOut, options);
+        var described = model.Describe();
+        Terminal.Say(
+            $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {data.Count} rows");
+
+        using var signals = new StopSignals();
+        var result = await FitAsync(model, data, options, folder, signals.Token).ConfigureAwait(false);
+        var stopped = result.Cancelled ? signals.RequestedExit : ExitCode.Success;
+        if (result.Cancelled && result.History.Count == 0)
+        {
+            return Failure.Say("stopped before the first step: nothing is saved", stopped);
+        }
+
+        folder.Save(model);
+        Terminal.Say(
+            result.Cancelled
+                ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}"
+                : $"saved the adapter in {folder.Path}");
+        var outcome = new TrainOutcome(folder.Path, described, result, before);
+        if (parsed.GetValue(Json))
+        {
+            output.JsonLine(outcome.WriteJson);
+        }
+        else
+        {
+            output.Text(outcome.ToString());
+        }
+
+        return stopped;
+    }
+
+    private static ReftModel Load(ParseResult parsed)
+    {
+        var spec = new ReftSpec()
+            .At(
+                Sites.BlockOutput(parsed.GetRequiredValue(LayersOption)),
+                parsed.GetRequiredValue(PositionsOption),
+                Interventions.Loreft(parsed.GetValue(Rank)))
+            .WithTying(parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
+        return ReftModel.Load(
+            parsed.GetRequiredValue(Model),
+            spec,
+            new ModelOptions { Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)), Seed = parsed.GetValue(Seed) });
+    }
+
+    private static TrainingOptions Options(ParseResult parsed, TrainingData? heldOut, int context)
+    {
+        if (parsed.GetValue(MaxLength) is { } length && length > context)
+        {
+            throw new ArgumentException($"--max-length: expected at most {context}, the model's context, found {length}");
+        }
+
+        return new TrainingOptions
+        {
+            LearningRate = parsed.GetValue(LearningRate),
+            Epochs = parsed.GetValue(Epochs),
+            BatchSize = parsed.GetValue(BatchSize),
+            WarmupRatio = parsed.GetValue(WarmupRatio),
+            WeightDecay = parsed.GetValue(WeightDecay),
+            MaxLength = parsed.GetValue(MaxLength),
+            Seed = parsed.GetValue(Seed),
+            EvaluationData = heldOut,
+        };
+    }
+
+    private static double Evaluate(ReftModel model, TrainingData heldOut, TrainingOptions options)
+    {
+        var loss = model.Evaluate(heldOut, options.BatchSize, options.MaxLength);
+        Terminal.Say($"held-out loss before training {loss:0.0000}, on {heldOut.Count} rows");
+        return loss;
+    }
+
+    // A run that diverges keeps what it had, as one that is stopped does.
+    private static async Task<TrainingResult> FitAsync(
+        ReftModel model, TrainingData data, TrainingOptions options, OutputFolder folder, CancellationToken stop)
+    {
+        try
+        {
+            return await TrainingDisplay
+                .ShowAsync(progress => model.FitAsync(data, options, progress, stop))
+                .ConfigureAwait(false);
+        }
+        catch (DivergenceException e) when (e.Step > 1)
+        {
+            folder.Save(model);
+            throw new DivergenceException($"{e.Message.TrimEnd('.')}. The adapter of step {e.Step - 1} is saved in {folder.Path}", e);
+        }
+    }
+}
