@@ -1,4 +1,7 @@
-/// Trains the base model of this repository from nothing: `train --data DIR --steps N --output FILE.safetensors`.
+/// Trains the base model of this repository from nothing, and writes it as a model folder:
+///
+///     train  --data DIR --steps N --output FILE     the weights, fp32, one after another
+///     export --weights FILE --output DIR            a Hugging Face folder, bf16, without its tokenizer
 module BaseModelTraining.Program
 
 open System
@@ -12,14 +15,27 @@ let private option (args: string[]) name otherwise =
     | Some i when i + 1 < args.Length -> args[i + 1]
     | _ -> otherwise
 
-[<EntryPoint>]
-let main args =
+let private export args =
+    let weights = option args "weights" "base.bin"
+    let bytes = File.ReadAllBytes weights
+    let parameters = BaseModel.init (Rng.ofSeed 0L)
+    let expected = 4L * int64 parameters.TrainableCount
+
+    if int64 bytes.Length <> expected then
+        raise (InvalidDataException $"{weights}: expected the {expected} bytes of a trained model, found {bytes.Length}")
+
+    let theta = torch.zeros [| int64 parameters.TrainableCount |]
+    theta.bytes <- Span<byte> bytes
+
+    [ for p in (parameters.OfVector theta).Entries -> p.Name, p.Value.``to`` torch.bfloat16 ]
+    |> Checkpoint.save (option args "output" "model") BaseModel.config
+
+let private train args =
     let data = option args "data" "."
     let steps = option args "steps" "3200" |> int
     let output = option args "output" "base.bin"
     let batchSize, length = 8, 256
-    Native.load ()
-    let train = Path.Combine(data, "train.bin") |> TokenFile.read
+    let text = Path.Combine(data, "train.bin") |> TokenFile.read
 
     let validation =
         Path.Combine(data, "validation.bin")
@@ -33,7 +49,7 @@ let main args =
         Seq.initInfinite (fun epoch ->
             let struct (shift, _) = Rng.fork (2 * epoch) rng |> Rng.below length
 
-            train
+            text
             |> TokenFile.windows length shift
             |> Batch.epoch PaddingSide.Right batchSize (Some(Rng.fork (2 * epoch + 1) rng))
             |> Seq.filter (fun batch -> batch.Rows = batchSize))
@@ -51,7 +67,7 @@ let main args =
     let parameters = BaseModel.init rng
 
     printfn
-        $"{parameters.TrainableCount:N0} parameters, {train.Length:N0} tokens, {steps} steps of {batchSize} × {length}"
+        $"{parameters.TrainableCount:N0} parameters, {text.Length:N0} tokens, {steps} steps of {batchSize} × {length}"
 
     let clock = Stopwatch.StartNew()
 
@@ -82,4 +98,17 @@ let main args =
             printfn $"step {report.Step} validation {evaluate state:F4}"
             save state
 
-    0
+[<EntryPoint>]
+let main args =
+    Native.load ()
+
+    match List.ofArray args with
+    | "train" :: _ ->
+        train args
+        0
+    | "export" :: _ ->
+        export args
+        0
+    | _ ->
+        eprintfn "usage: train --data DIR --steps N --output FILE | export --weights FILE --output DIR"
+        2

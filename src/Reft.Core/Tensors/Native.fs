@@ -208,6 +208,8 @@ module Native =
         if not (Volatile.Read &loaded) then
             lock gate (fun () ->
                 if not loaded then
+                    Allocator.keepFreedMemory ()
+
                     if OperatingSystem.IsLinux() then
                         loadLinux ()
 

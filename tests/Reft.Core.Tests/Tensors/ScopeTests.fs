@@ -10,7 +10,7 @@ let tests =
         "Scope"
         [ test "run frees everything but the result" {
               scoped (fun () ->
-                  let before = Tensor.TotalCount
+                  let before = Reft.Core.Tests.Golden.liveTensors ()
                   let mutable inner = Unchecked.defaultof<Tensor>
 
                   let kept =
@@ -36,7 +36,7 @@ let tests =
           }
           test "pairs, triples and lists move out whole" {
               scoped (fun () ->
-                  let before = Tensor.TotalCount
+                  let before = Reft.Core.Tests.Golden.liveTensors ()
                   let a, b = Scope.run2 (fun () -> dsharp.ones 1 + 1.0, dsharp.ones 1 * 3.0)
 
                   let c, d, e =
@@ -51,7 +51,7 @@ let tests =
                       "all alive")
           }
           test "an exception frees everything" {
-              let before = Tensor.TotalCount
+              let before = Reft.Core.Tests.Golden.liveTensors ()
 
               Expect.throwsT<System.InvalidOperationException>
                   (fun () ->
