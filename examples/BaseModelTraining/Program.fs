@@ -22,7 +22,9 @@ let private export args =
     let expected = 4L * int64 parameters.TrainableCount
 
     if int64 bytes.Length <> expected then
-        raise (InvalidDataException $"{weights}: expected the {expected} bytes of a trained model, found {bytes.Length}")
+        raise (
+            InvalidDataException $"{weights}: expected the {expected} bytes of a trained model, found {bytes.Length}"
+        )
 
     let theta = torch.zeros [| int64 parameters.TrainableCount |]
     theta.bytes <- Span<byte> bytes
