@@ -105,5 +105,4 @@ let run (options: Arguments) : int =
         printfn "## load"
         printfn ""
 
-        withCheckpoint options (fun folder ->
-            forChild { options with Folder = Some folder } |> Machine.child "load")
+        withCheckpoint options (fun folder -> forChild { options with Folder = Some folder } |> Machine.child "load")

@@ -22,7 +22,8 @@ let private peaks (steps: (string * (unit -> unit)) list) (generations: (string 
 
     Table.print
         [ "peak resident memory so far, after"; "MB" ]
-        [ start; yield! steps @ generations |> List.map (fun (name, run) -> peak name run) ]
+        [ start
+          yield! steps @ generations |> List.map (fun (name, run) -> peak name run) ]
 
 let private measure (options: Arguments) (dtypeName: string) =
     let subject = Subject.pyreft ()
@@ -75,9 +76,12 @@ let private measure (options: Arguments) (dtypeName: string) =
 
     match series with
     | [ stepPart; stepAll; _; forward; backward; block; headPart; headAll ] ->
-        let floorPart = Timing.sum "floor, loss on the last 25 %" [ forward; backward; headPart ]
+        let floorPart =
+            Timing.sum "floor, loss on the last 25 %" [ forward; backward; headPart ]
 
-        let floorAll = Timing.sum "floor, loss on all positions" [ forward; backward; headAll ]
+        let floorAll =
+            Timing.sum "floor, loss on all positions" [ forward; backward; headAll ]
+
         let aim = if dtypeName = "bf16" then 1.4 else 1.25
         Table.print [ "median"; "wall ms"; "CPU ms" ] (Table.series (series @ [ floorPart; floorAll ]))
 
@@ -93,21 +97,32 @@ let private measure (options: Arguments) (dtypeName: string) =
               |> Table.ratio "all positions, backward products of block 0 counted too" ]
 
         let operations =
-            float (rows * length)
-            * float config.Layers
-            * Subject.blockOperations config
+            float (rows * length) * float config.Layers * Subject.blockOperations config
 
         printfn
-            $"Rate of the forward products: {operations / Timing.wall forward / 1e9:F0} GFLOP/s; of the head's: {2.0 * 2.0 * float everything.Scored.Length * float config.Hidden * float config.Vocabulary / Timing.wall headAll / 1e9:F0} GFLOP/s."
+            $"Rate of the forward products: {operations / Timing.wall forward / 1e9:F0} GFLOP/s; of the head's: {2.0
+                                                                                                                 * 2.0
+                                                                                                                 * float everything.Scored.Length
+                                                                                                                 * float config.Hidden
+                                                                                                                 * float config.Vocabulary
+                                                                                                                 / Timing.wall headAll
+                                                                                                                 / 1e9:F0} GFLOP/s."
     | _ -> ()
 
     let speeds = generations |> Timing.interleave plan
 
     Table.print
-        [ $"prompt {promptTokens}, {newTokens} new tokens"; "tokens/s"; "wall ms"; "CPU ms" ]
+        [ $"prompt {promptTokens}, {newTokens} new tokens"
+          "tokens/s"
+          "wall ms"
+          "CPU ms" ]
         [ for i, s in List.indexed speeds do
               let tokens = newTokens * (if i < 2 then 1 else 8)
-              [ s.Name; $"{float tokens / Timing.wall s:F0}"; Table.ms (Timing.wall s); Table.ms (Timing.cpuSeconds s) ] ]
+
+              [ s.Name
+                $"{float tokens / Timing.wall s:F0}"
+                Table.ms (Timing.wall s)
+                Table.ms (Timing.cpuSeconds s) ] ]
 
     TrainState.dispose state
 

@@ -13,9 +13,7 @@ module private Posix =
 
 /// The files of a checkpoint, which are also all that `remove` removes.
 let private files =
-    [ "model.safetensors"
-      ConfigFile.GenerationFileName
-      ConfigFile.FileName ]
+    [ "model.safetensors"; ConfigFile.GenerationFileName; ConfigFile.FileName ]
 
 /// Numbers drawn at a time: 16 MB of fp32.
 [<Literal>]
@@ -45,7 +43,7 @@ let private writeTensor (rng: Rng) (stream: Stream) (entry: TensorEntry) =
             if entry.Name.Contains "norm" then
                 torch.ones (size, dtype = torch.float32)
             else
-                (Rng.normal [ size ] (Rng.fork (int (start / Chunk)) rng)).mul_ (0.02f.ToScalar())
+                (Rng.normal [ size ] (Rng.fork (int (start / Chunk)) rng)).mul_(0.02f.ToScalar())
 
         stream.Write((values.``to`` torch.bfloat16).bytes)
 
@@ -64,12 +62,15 @@ let write (config: ModelConfig) (folder: string) : unit =
     let weights (stream: Stream) =
         stream.Write(ReadOnlySpan(SafetensorsHeader.write (Map [ "format", "pt" ]) entries))
 
-        entries
-        |> List.iteri (fun i entry -> writeTensor (Rng.fork i rng) stream entry)
+        entries |> List.iteri (fun i entry -> writeTensor (Rng.fork i rng) stream entry)
 
     AtomicFile.writeAll
         folder
-        (List.zip files [ weights; ConfigFile.generationWriter config; ConfigFile.writer "bfloat16" config ])
+        (List.zip
+            files
+            [ weights
+              ConfigFile.generationWriter config
+              ConfigFile.writer "bfloat16" config ])
 
 /// Asks the system to forget what it keeps of the weights in memory, so that loading starts from the disk.
 let forget (folder: string) : unit =

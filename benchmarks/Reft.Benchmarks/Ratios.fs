@@ -27,8 +27,7 @@ let private interventionsAlone (subject: Subject) (model: Transformer) (batch: B
             let leaf = Autograd.variable flat
             let tuned = model |> Reft.attach subject.Spec (theta.OfVector leaf) context
 
-            let edited =
-                tuned.Taps |> Array.fold (fun h tap -> tap Component.BlockOutput h) h
+            let edited = tuned.Taps |> Array.fold (fun h tap -> tap Component.BlockOutput h) h
 
             Autograd.tryPullback GraphUse.Free edited gradient [ leaf ] |> ignore)
 
@@ -72,8 +71,7 @@ let private times (options: Arguments) (subject: Subject) (model: Transformer) =
     let decoded =
         [ for rows in [ 1; 8 ] ->
               let plain, tuned =
-                  prompts subject.Config rows 32
-                  |> Decoding.compare plan newTokens bound model
+                  prompts subject.Config rows 32 |> Decoding.compare plan newTokens bound model
 
               rows, plain, tuned ]
 
@@ -96,7 +94,8 @@ let private times (options: Arguments) (subject: Subject) (model: Transformer) =
     | [ step; vector; logits; forward; alone ] ->
         Table.print
             [ "ratio"; "wall"; "CPU" ]
-            [ Timing.ratio step logits |> Table.ratio "step ÷ plain forward (logits of all positions)"
+            [ Timing.ratio step logits
+              |> Table.ratio "step ÷ plain forward (logits of all positions)"
               Timing.ratio step forward
               |> Table.ratio "step ÷ plain forward (loss on the scored positions)"
               Timing.ratio alone step |> Table.ratio "interventions alone ÷ step (aim < 0.05)"
@@ -110,7 +109,9 @@ let private times (options: Arguments) (subject: Subject) (model: Transformer) =
 /// Live memory after many steps ÷ after 10, each step from the state that the last one made, on batches of changing shape.
 let private memory (options: Arguments) (subject: Subject) (model: Transformer) =
     let steps =
-        options.Steps |> Option.defaultValue (if options.Quick then 50 else 1000) |> max 11
+        options.Steps
+        |> Option.defaultValue (if options.Quick then 50 else 1000)
+        |> max 11
 
     let batches =
         [| for length in [ 24; 40; 33; 17 ] -> Subject.batch subject.Config 2 length (length / 2) false |]

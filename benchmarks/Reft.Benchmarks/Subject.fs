@@ -35,7 +35,10 @@ let private llama: ModelConfig =
 let pyreft () : Subject =
     { Name = "pyreft"
       Config = llama
-      Spec = loreft 4 |> at (blockOutput [ 0 .. llama.Layers - 1 ]) (first 2 + last 2) |> tied }
+      Spec =
+        loreft 4
+        |> at (blockOutput [ 0 .. llama.Layers - 1 ]) (first 2 + last 2)
+        |> tied }
 
 /// The shape of the small model of this repository, with the defaults of `reft train`: f7+l7, untied.
 let small () : Subject =
@@ -67,7 +70,10 @@ let llama1B () : Subject =
         { llama with
             Hidden = 2048
             Layers = 16
-            Heads = { Heads = 32; KvHeads = 8; HeadDim = 64 }
+            Heads =
+                { Heads = 32
+                  KvHeads = 8
+                  HeadDim = 64 }
             Intermediate = 8192
             Vocabulary = 128256
             Context = 131072
@@ -105,7 +111,7 @@ let weights (dtype: torch.ScalarType) (config: ModelConfig) : IReadOnlyDictionar
             if name.Contains "norm" then
                 torch.ones (List.toArray shape, dtype = torch.float32)
             else
-                (Rng.normal shape (Rng.fork i rng)).mul_ (0.02f.ToScalar())
+                (Rng.normal shape (Rng.fork i rng)).mul_(0.02f.ToScalar())
 
         weights[name] <- value.``to``(dtype).DetachFromDisposeScope())
 

@@ -5,7 +5,9 @@ open System
 
 let print (header: string list) (rows: string list list) : unit =
     let width column =
-        header :: rows |> List.map (fun row -> String.length (List.item column row)) |> List.max
+        header :: rows
+        |> List.map (fun row -> String.length (List.item column row))
+        |> List.max
 
     let widths = header |> List.mapi (fun column _ -> width column)
 

@@ -19,7 +19,7 @@ internal sealed class StandardOutput : IDisposable
 
     private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private readonly FileStream _stream = Open();
+    private readonly Stream _stream = Open();
 
     /// <summary>One line that holds one JSON object. Numbers are written so that they read back exactly.</summary>
     public void JsonLine(Action<Utf8JsonWriter> writeFields)
@@ -44,11 +44,14 @@ internal sealed class StandardOutput : IDisposable
 
     public void Dispose() => _stream.Dispose();
 
-    private static FileStream Open()
+    // The console's stream takes a closed pipe for success; a FileStream reports it, but in a file it writes at a position
+    // of its own and would overwrite what others write there.
+    private static Stream Open()
     {
         try
         {
-            return new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+            var stream = new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+            return stream.CanSeek ? Console.OpenStandardOutput() : stream;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {

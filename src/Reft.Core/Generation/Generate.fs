@@ -75,6 +75,8 @@ module Generate =
         (ids: int64[])
         (lastColumns: int[])
         =
+        // Inside the step, never across a yield: the consumer may train between two tokens.
+        use _ = torch.no_grad ()
         use _ = torch.NewDisposeScope()
         let context = model |> Transformer.context (Some cache) offset length spans
         let rows = spans.Length
@@ -116,7 +118,6 @@ module Generate =
 
         seq {
             if options.MaxNewTokens > 0 then
-                use _ = torch.no_grad ()
                 let batch = prompts |> List.map Example.ofText |> Batch.create options.Padding
                 let rows = batch.Rows
                 use cache = model |> Transformer.cache rows (batch.Columns + options.MaxNewTokens)

@@ -11,7 +11,7 @@ module CrossEntropy =
     /// Logits are made for this many numbers at a time: small enough to stay near the processor, large enough for its
     /// matrix unit.
     [<Literal>]
-    let private ChunkNumbers = 4_194_304L
+    let private ChunkNumbers = 8_388_608L
 
     /// <summary>The formula as it stands: differentiable to every order, holding all logits at once.</summary>
     /// <param name="head">The head.</param>
@@ -21,20 +21,24 @@ module CrossEntropy =
         let logits = (hidden |> Linear.apply head).``to`` torch.float32
         torch.nn.functional.cross_entropy (logits, targets)
 
-    /// One chunk: its summed loss, and its gradient with respect to the logits, (softmax − one-hot) / n, in the head's dtype.
-    let private chunkLoss (head: Linear) (total: int64) (hidden: Tensor) (targets: Tensor) : struct (Tensor * Tensor) =
+    /// The summed loss of one chunk, and n times its gradient with respect to the logits, softmax − one-hot, in the dtype
+    /// of hidden, where that is wanted.
+    let private chunkLoss (head: Linear) (wanted: bool) (hidden: Tensor) (targets: Tensor) : struct (Tensor * Tensor option) =
         let logits = (hidden |> Linear.apply head).``to`` torch.float32
         let column = targets.unsqueeze 1L
         let logSum = logits.logsumexp (1L, true)
-        let loss = (logSum - logits.gather (1L, column)).sum()
-        // logits is not needed again: its memory becomes the gradient's.
-        let gradient = logits.sub_(logSum).exp_()
+        let loss = (logSum - logits.gather (1L, column)).sum ()
 
-        gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32))
-        |> ignore
+        if wanted then
+            // logits is not needed again: its memory becomes the gradient's.
+            let gradient = logits.sub_(logSum).exp_ ()
 
-        gradient.mul_ ((1.0f / float32 total).ToScalar()) |> ignore
-        struct (loss, gradient.``to`` hidden.dtype)
+            gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32))
+            |> ignore
+
+            struct (loss, Some(gradient.``to`` hidden.dtype))
+        else
+            struct (loss, None)
 
     /// x with the gradient g: a term whose value is 0 and whose derivative with respect to x is g.
     let private carry (x: Tensor) (g: Tensor) =
@@ -53,56 +57,65 @@ module CrossEntropy =
         let rows = max 16L (ChunkNumbers / vocabulary)
         let weight = head.Weight.detach ()
 
-        let wants (x: Tensor) = x.requires_grad
+        let wants (x: Tensor) =
+            x.requires_grad && torch.is_grad_enabled ()
+
         let bias = head.Bias |> Option.filter wants
+        let trainsHead = wants head.Weight
+        let wanted = wants hidden || trainsHead || bias.IsSome
 
         let frozen =
             { Weight = weight
               Bias = head.Bias |> Option.map (fun b -> b.detach ()) }
 
-        let loss, hiddenGradients, weightGradient, biasGradient =
+        let sumLike (x: Tensor) =
+            torch.zeros (x.shape, dtype = torch.float32, device = x.device)
+
+        let loss, hiddenGradient, weightGradient, biasGradient =
             use _ = torch.no_grad ()
             let hidden = hidden.detach ()
             let loss = torch.zeros (1L, dtype = torch.float32, device = hidden.device)
             let gradients = ResizeArray<Tensor>()
 
             let weightGradient =
-                if wants head.Weight then
-                    Some(torch.zeros (weight.shape, dtype = torch.float32, device = weight.device))
+                if trainsHead then
+                    Some(sumLike weight)
                 else
                     None
 
-            let biasGradient =
-                bias
-                |> Option.map (fun b -> torch.zeros (b.shape, dtype = torch.float32, device = b.device))
+            let biasGradient = bias |> Option.map sumLike
 
             for start in 0L .. rows .. total - 1L do
-                use scope = torch.NewDisposeScope()
+                use _ = torch.NewDisposeScope()
                 let count = min rows (total - start)
                 let part = hidden.narrow (0L, start, count)
-
-                let struct (chunk, gradient) =
-                    chunkLoss frozen total part (targets.narrow (0L, start, count))
-
+                let struct (chunk, gradient) = chunkLoss frozen wanted part (targets.narrow (0L, start, count))
                 loss.add_ chunk |> ignore
-                gradients.Add(torch.mm(gradient, weight).MoveToOuterDisposeScope())
 
-                weightGradient
-                |> Option.iter (fun sum -> sum.add_ (torch.mm (gradient.t (), part)) |> ignore)
+                gradient
+                |> Option.iter (fun gradient ->
+                    gradients.Add(torch.mm(gradient, weight).MoveToOuterDisposeScope())
 
-                biasGradient |> Option.iter (fun sum -> sum.add_ (gradient.sum 0L) |> ignore)
+                    weightGradient
+                    |> Option.iter (fun sum -> sum.add_ (torch.mm (gradient.t (), part)) |> ignore)
 
-            (loss / float32 total).squeeze(0L), torch.cat (gradients, 0L), weightGradient, biasGradient
+                    biasGradient |> Option.iter (fun sum -> sum.add_ (gradient.sum 0L) |> ignore))
 
-        [ if wants hidden then
-              carry hidden hiddenGradients
-          match weightGradient with
-          | Some g -> carry head.Weight g
-          | None -> ()
-          match bias, biasGradient with
-          | Some b, Some g -> carry b g
-          | _ -> () ]
-        |> List.fold (fun (sum: Tensor) term -> sum + term) loss
+            // The mean's 1/n is applied to the results, which are much smaller than the logits.
+            let mean (sum: Tensor) = sum / float32 total
+
+            (mean loss).squeeze 0L,
+            (if wanted then Some(torch.cat (gradients, 0L) |> mean) else None),
+            Option.map mean weightGradient,
+            Option.map mean biasGradient
+
+        [ Some hidden, hiddenGradient; Some head.Weight, weightGradient; bias, biasGradient ]
+        |> List.fold
+            (fun (sum: Tensor) term ->
+                match term with
+                | Some x, Some g when x.requires_grad -> sum + carry x g
+                | _ -> sum)
+            loss
 
     /// <summary>
     /// <see cref="M:Reft.Core.CrossEntropyModule.fused"/> where first derivatives are enough, else

@@ -1,0 +1,238 @@
+using System.Globalization;
+using System.Text.Json;
+using Expecto;
+using Expecto.CSharp;
+
+namespace Reft.Tests.Cli;
+
+/// <summary><c>reft</c> as a process: what it prints, where, and how it ends.</summary>
+public static class CommandTests
+{
+    /// <summary>The commands.</summary>
+    [Tests]
+    public static readonly Test Commands = Runner.TestList(
+        "The command line",
+        [
+            Runner.TestCase("score gives the reference's log-probabilities", ScoresGoldenRows),
+            Runner.TestCase("train, inspect, generate and score with the adapter", TrainsAndUses),
+            Runner.TestCase("prompts and texts, with a tokenizer", Texts),
+            Runner.TestCase("an interrupt keeps the steps taken and exits with 130", Interrupted),
+            Runner.TestCase("a reader that stops early ends it quietly", ClosedPipe),
+            Runner.TestCase("help and version load no native library", HelpIsLight),
+            Runner.TestCase("wrong command lines end with 2 and one line", UsageErrors),
+            Runner.TestCase("wrong files end with 1 and one line", FileErrors),
+            Runner.TestCase("runs that cannot be trained leave no folder", TrainingErrors),
+        ]);
+
+    private static void ScoresGoldenRows()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var golden = GoldenRows.Read();
+        var input = Write(folder, "rows.jsonl", golden.Select(row => $$"""{"input_ids": [{{string.Join(", ", row.Ids)}}]}"""));
+
+        // A machine whose language writes 1,5 must not change the output.
+        var lines = ReftProcess.Run(["score", "--model", TinyLlama.Folder, "--input", input, "--json"], [("LC_ALL", "de_DE.UTF-8")])
+            .Succeeded().Json;
+        Check.Equal(golden.Count, lines.Count, "one line per row");
+        using var model = ReftModel.Load(TinyLlama.Folder);
+        var own = model.Score(DataRow.FromJsonLines(input, RowUse.Score)).ToArray();
+        for (var i = 0; i < golden.Count; i++)
+        {
+            Check.Same(golden[i].Ids, Integers(lines[i], "input_ids"), "ids");
+            double[] found = [.. lines[i].GetProperty("logprobs").EnumerateArray().Select(value => value.GetDouble())];
+            Check.Equal(golden[i].LogProbs.Length, found.Length, "n − 1 values");
+            var error = Norm(found.Zip(golden[i].LogProbs, (a, b) => a - b)) / Math.Max(Norm(golden[i].LogProbs), 1e-12);
+            Check.That(error < 1e-4, $"row {i}: expected a relative error < 1e-4, found {error}");
+
+            var loss = lines[i].GetProperty("loss");
+            Check.Equal(own[i].Loss, loss.ValueKind == JsonValueKind.Null ? null : loss.GetDouble(), "loss, to the last digit");
+            Check.Same(
+                own[i].LogProbs,
+                lines[i].GetProperty("logprobs").EnumerateArray().Select(value => value.GetSingle()),
+                "log-probabilities, to the last digit");
+        }
+
+        static double Norm(IEnumerable<double> values) => Math.Sqrt(values.Sum(value => value * value));
+    }
+
+    private static void TrainsAndUses()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var data = TrainingFile(folder, 16);
+        var adapter = folder.File("adapter");
+        var trained = ReftProcess.Run(
+            "train", "--model", TinyLlama.Folder, "--data", data, "--eval-data", data, "--output", adapter,
+            "--layers", "1;2", "--positions", "f2+l2", "--rank", "3", "--lr", "1e-2", "--epochs", "6", "--json").Succeeded();
+        var outcome = trained.Json.Single();
+        Check.Equal(12, outcome.GetProperty("steps").GetInt32(), "steps");
+        Check.Equal(12, outcome.GetProperty("losses").GetArrayLength(), "losses");
+        Check.Equal(1, outcome.GetProperty("skipped_rows").GetInt32(), "skipped rows");
+        var evaluation = outcome.GetProperty("evaluation");
+        Check.That(
+            evaluation.GetProperty("after").GetDouble() < evaluation.GetProperty("before").GetDouble() - 0.5,
+            $"expected the loss to fall, found {evaluation}");
+        Check.That(trained.Errors.Contains("step 12/12", StringComparison.Ordinal), $"expected progress on stderr, found: {trained.Errors}");
+
+        var inspected = ReftProcess.Run("inspect", adapter, "--json").Succeeded().Json.Single();
+        Check.Equal("adapter", inspected.GetProperty("kind").GetString(), "kind");
+        Check.Same(
+            ["layers.1.block_output", "layers.2.block_output"],
+            inspected.GetProperty("sites").EnumerateArray().Select(site => site.GetProperty("site").GetString()!),
+            "sites");
+        Check.Equal("groups", inspected.GetProperty("sites")[0].GetProperty("tying").GetString(), "untied by default");
+        foreach (var name in new[] { "trainable_parameters", "base_parameters", "trainable_percent" })
+        {
+            Check.Equal(outcome.GetProperty(name).GetDouble(), inspected.GetProperty(name).GetDouble(), name);
+        }
+
+        var generated = ReftProcess.Run(
+            "generate", "--model", TinyLlama.Folder, "--adapter", adapter, "--input", data, "--max-new-tokens", "3", "--ignore-eos", "--json")
+            .Succeeded().Json;
+        using var model = ReftModel.Load(TinyLlama.Folder).LoadAdapter(adapter);
+        var rows = DataRow.FromJsonLines(data, RowUse.Generate);
+        var expected = model.GenerateRows(rows, new GenerationOptions { MaxNewTokens = 3, IgnoreEos = true }).ToArray();
+        Check.Equal(rows.Count, generated.Count, "one line per row");
+        for (var i = 0; i < rows.Count; i++)
+        {
+            Check.Same(expected[i].TokenIds, Integers(generated[i], "token_ids"), "tokens");
+            Check.Equal(JsonValueKind.Null, generated[i].GetProperty("text").ValueKind, "text without a tokenizer");
+        }
+
+        var score = ReftProcess.Run("score", "--model", TinyLlama.Folder, "--adapter", adapter, "--input", data).Succeeded();
+        Check.Equal(rows.Count + 1, score.Lines.Length, "a line per row, and one for all");
+    }
+
+    private static void Texts()
+    {
+        using var model = TinyLlama.WithTokenizer();
+        var options = new[] { "generate", "--model", model.Path, "--prompt", "@abc", "--max-new-tokens", "6", "--ignore-eos" };
+        var json = ReftProcess.Run([.. options, "--json"]).Succeeded().Json.Single();
+        Check.Equal(6, json.GetProperty("token_ids").GetArrayLength(), "new tokens");
+        Check.Equal(json.GetProperty("text").GetString() + "\n", ReftProcess.Run(options).Succeeded().Output, "the text alone");
+
+        var input = Write(model, "rows.jsonl", ["""{"prompt": "ab", "completion": "c"}""", """{"text": "abc"}"""]);
+        var scores = ReftProcess.Run("score", "--model", model.Path, "--input", input, "--json").Succeeded().Json;
+        Check.Same(Integers(scores[0], "input_ids"), Integers(scores[1], "input_ids"), "ids");
+        Check.Equal(
+            -(double)scores[0].GetProperty("logprobs")[2].GetSingle(), scores[0].GetProperty("loss").GetDouble(), "the completion alone is scored");
+    }
+
+    private static void Interrupted()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var adapter = folder.File("adapter");
+        var stopped = ReftProcess.Interrupt(
+            "step ",
+            "train", "--model", TinyLlama.Folder, "--data", TrainingFile(folder, 16), "--output", adapter, "--epochs", "1000000", "--json");
+        Check.Equal(130, stopped.ExitCode, "exit code");
+        Check.That(stopped.Errors.Contains("its adapter is saved", StringComparison.Ordinal), $"expected it to say so, found: {stopped.Errors}");
+        Check.That(stopped.Json.Single().GetProperty("cancelled").GetBoolean(), "expected 'cancelled' in the outcome");
+        using var model = ReftModel.Load(TinyLlama.Folder).LoadAdapter(adapter);
+        Check.Equal(4, model.Describe().Placements.Count, "placements of the loaded adapter");
+    }
+
+    private static void ClosedPipe()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var input = Write(folder, "rows.jsonl", Enumerable.Repeat("""{"input_ids": [1, 2, 3]}""", 20_000));
+        var (first, outcome) = ReftProcess.ReadOneLine("score", "--model", TinyLlama.Folder, "--input", input, "--json");
+        Check.That(first is not null && JsonDocument.Parse(first).RootElement.GetProperty("logprobs").GetArrayLength() == 2, "a first line");
+        Check.Equal(141, outcome.ExitCode, "exit code");
+        Check.That(!outcome.Errors.Contains("reft:", StringComparison.Ordinal), $"expected no error, found: {outcome.Errors}");
+    }
+
+    private static void HelpIsLight()
+    {
+        using var folder = TinyLlama.NewFolder();
+        string[][] light = [["--version"], ["--help"], ["train", "--help"], ["generate", "--help"], ["score", "--help"], ["inspect", "--help"]];
+        foreach (var arguments in light)
+        {
+            Check.That(!LoadsTorch(arguments), $"expected `reft {string.Join(' ', arguments)}` to load no libtorch");
+        }
+
+        Check.That(LoadsTorch(["inspect", TinyLlama.Folder]), "expected this check to see libtorch where it is loaded");
+
+        // The loader of glibc lists there what it loads.
+        bool LoadsTorch(string[] arguments)
+        {
+            var log = folder.File(Guid.NewGuid().ToString("N"));
+            ReftProcess.Run(arguments, [("LD_DEBUG", "files"), ("LD_DEBUG_OUTPUT", log)]).Succeeded();
+            return Directory.GetFiles(folder.Path, Path.GetFileName(log) + "*")
+                .Any(file => File.ReadAllText(file).Contains("libtorch", StringComparison.Ordinal));
+        }
+    }
+
+    private static void UsageErrors()
+    {
+        string[] train = ["train", "--model", "m", "--data", "d", "--output", "o"];
+        ReftProcess.Run().FailedWith(2, "train, generate, score or inspect");
+        ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
+        ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
+        ReftProcess.Run([.. train, "--layers", "2,x"]).FailedWith(2, "--layers", "2,x");
+        ReftProcess.Run([.. train, "--tie", "--untie"]).FailedWith(2, "--tie", "--untie");
+        ReftProcess.Run("generate", "--model", "m").FailedWith(2, "--prompt", "--input");
+    }
+
+    private static void FileErrors()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var rows = Write(folder, "rows.jsonl", ["""{"input_ids": [1, 2]}""", """{"input_ids": [1, "x"]}"""]);
+        ReftProcess.Run("score", "--model", TinyLlama.Folder, "--input", rows, "--json").FailedWith(1, "rows.jsonl:2", "input_ids[1]");
+        ReftProcess.Run("generate", "--model", TinyLlama.Folder, "--prompt", "abc").FailedWith(1, "--prompt", "tokenizer.json");
+
+        var missing = folder.File("missing");
+        ReftProcess.Run("inspect", missing).FailedWith(1, missing, "config.json");
+
+        foreach (var file in Directory.GetFiles(TinyLlama.Folder))
+        {
+            File.Copy(file, folder.File(Path.GetFileName(file)));
+        }
+
+        using (var weights = File.OpenWrite(folder.File("model.safetensors")))
+        {
+            weights.SetLength(weights.Length / 2);
+        }
+
+        ReftProcess.Run("inspect", folder.Path).FailedWith(1, "model.safetensors", "expected");
+    }
+
+    private static void TrainingErrors()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var output = folder.File("adapter");
+        string[] train = ["train", "--model", TinyLlama.Folder, "--data", TrainingFile(folder, 4), "--output", output];
+        ReftProcess.Run([.. train, "--layers", "9"]).FailedWith(1, "layers.9");
+        ReftProcess.Run([.. train, "--positions", "f2+f3"]).FailedWith(1, "overlap");
+        Check.That(!Directory.Exists(output), "expected no folder of a run that failed");
+
+        var diverged = ReftProcess.Run([.. train, "--lr", "1e30", "--batch-size", "1"]);
+        Check.Equal(1, diverged.ExitCode, "exit code of a run that diverged");
+        Check.That(
+            diverged.Errors.TrimEnd().Split('\n')[^1] is var last
+                && last.StartsWith("reft: training diverged", StringComparison.Ordinal)
+                && last.Contains(output, StringComparison.Ordinal),
+            $"expected it to name the saved adapter, found: {diverged.Errors}");
+        using var model = ReftModel.Load(TinyLlama.Folder).LoadAdapter(output);
+    }
+
+    private static string TrainingFile(TemporaryFolder folder, int rows) =>
+        Write(
+            folder,
+            "train.jsonl",
+            [
+                .. Enumerable.Range(0, rows).Select(i => string.Create(
+                    CultureInfo.InvariantCulture,
+                    $$"""{"input_ids": [1, {{30 + i}}, {{60 + (3 * i)}}, {{90 + i}}, {{7 + i}}, 20, 21, 22], "labels": [-100, -100, -100, -100, -100, 20, 21, 22]}""")),
+                """{"input_ids": [1, 2], "labels": [-100, -100]}""",
+            ]);
+
+    private static string Write(TemporaryFolder folder, string name, IEnumerable<string> lines)
+    {
+        var path = folder.File(name);
+        File.WriteAllLines(path, lines);
+        return path;
+    }
+
+    private static IEnumerable<int> Integers(JsonElement row, string name) =>
+        row.GetProperty(name).EnumerateArray().Select(value => value.GetInt32());
+}
