@@ -52,7 +52,7 @@ let same (expected: Tensor) (actual: Tensor) : bool =
 
     actual.dtype = expected.dtype
     && actual.shape = expected.shape
-    && (actual.numel () = 0L || actual.eq(expected).all().item<bool> ())
+    && (actual.numel () = 0L || actual.eq(expected).all().item<bool>())
 
 /// The row spans of an attention mask [batch, seq] of ones and zeros, left or right padded.
 let spans (mask: Tensor) : RowSpan[] =

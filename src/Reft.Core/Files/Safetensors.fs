@@ -63,7 +63,9 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
                 let found = RandomAccess.GetLength stream.SafeFileHandle
 
                 if found <> length then
-                    raise (InvalidDataException $"{path}: expected {length} bytes as when it was opened, found {found}")
+                    raise (
+                        InvalidDataException $"{path}: expected {length} bytes as when it was opened, found {found}"
+                    )
 
                 // The very file whose header was checked, whatever its path leads to by now.
                 let opened =
@@ -91,7 +93,9 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
         let mutable more = true
 
         while more && filled < buffer.Length do
-            let count = RandomAccess.Read(stream.SafeFileHandle, buffer.Slice filled, position + int64 filled)
+            let count =
+                RandomAccess.Read(stream.SafeFileHandle, buffer.Slice filled, position + int64 filled)
+
             filled <- filled + count
             more <- count > 0
 
@@ -147,15 +151,21 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
             match SafetensorsDtype.tryParse entry.Dtype with
             | None ->
                 let known = String.concat ", " SafetensorsDtype.names
-                raise (InvalidDataException $"{path}: tensor '{name}': expected a dtype of {known}, found {entry.Dtype}")
+
+                raise (
+                    InvalidDataException $"{path}: tensor '{name}': expected a dtype of {known}, found {entry.Dtype}"
+                )
             | Some dtype ->
                 let size = SafetensorsHeader.elementSizes[entry.Dtype]
                 let shape = List.toArray entry.Shape
                 let start = header.DataStart + entry.Begin
 
-                if entry.Bytes = 0L then torch.empty (shape, dtype = Nullable dtype)
-                elif start % size <> 0L then copied entry shape dtype size
-                else (map dtype size).as_strided (shape, strides shape, start / size)
+                if entry.Bytes = 0L then
+                    torch.empty (shape, dtype = Nullable dtype)
+                elif start % size <> 0L then
+                    copied entry shape dtype size
+                else
+                    (map dtype size).as_strided(shape, strides shape, start / size)
 
     /// <summary>Copies bytes of a tensor, from <paramref name="offset"/> within it, into a buffer.</summary>
     member _.ReadBytes(entry: TensorEntry, offset: int64, buffer: Span<byte>) : unit =

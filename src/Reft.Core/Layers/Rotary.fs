@@ -70,6 +70,6 @@ module Rotary =
             let half = x.shape[3] / 2L
             let first = x.narrow (3L, 0L, half)
             let second = x.narrow (3L, half, half)
-            let turned = (first * cos).addcmul (second, sin, (-1.0f).ToScalar())
-            let turned' = (second * cos).addcmul (first, sin, 1.0f.ToScalar())
+            let turned = (first * cos).addcmul(second, sin, (-1.0f).ToScalar())
+            let turned' = (second * cos).addcmul(first, sin, 1.0f.ToScalar())
             torch.cat (ResizeArray [ turned; turned' ], 3L))

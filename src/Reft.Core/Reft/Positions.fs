@@ -93,9 +93,7 @@ module Positions =
                 positive "count" count
 
                 if start < 0 || start > largest then
-                    invalidArg
-                        (nameof positions)
-                        $"expected a start of 0 … {largest} in '{positions}', found {start}"
+                    invalidArg (nameof positions) $"expected a start of 0 … {largest} in '{positions}', found {start}"
             | Positions.Explicit indices ->
                 if indices = [] || indices |> List.exists (fun i -> i < 0 || i > largest) then
                     invalidArg (nameof positions) $"expected indices of 0 … {largest} in '{positions}'"

@@ -27,7 +27,10 @@ module internal Allocator =
 
     /// Tells glibc to serve blocks of up to 32 MB from its heap, and to keep up to 1 GB of freed heap.
     let keepFreedMemory () : unit =
-        if OperatingSystem.IsLinux() && Environment.GetEnvironmentVariable "REFT_MALLOC" <> "default" then
+        if
+            OperatingSystem.IsLinux()
+            && Environment.GetEnvironmentVariable "REFT_MALLOC" <> "default"
+        then
             try
                 Glibc.mallopt (mmapThreshold, largestMmapThreshold) |> ignore
                 Glibc.mallopt (trimThreshold, 1024 * 1024 * 1024) |> ignore

@@ -23,15 +23,20 @@ module CrossEntropy =
 
     /// The summed loss of one chunk, and n times its gradient with respect to the logits, softmax − one-hot, in the dtype
     /// of hidden, where that is wanted.
-    let private chunkLoss (head: Linear) (wanted: bool) (hidden: Tensor) (targets: Tensor) : struct (Tensor * Tensor option) =
+    let private chunkLoss
+        (head: Linear)
+        (wanted: bool)
+        (hidden: Tensor)
+        (targets: Tensor)
+        : struct (Tensor * Tensor option) =
         let logits = (hidden |> Linear.apply head).``to`` torch.float32
         let column = targets.unsqueeze 1L
         let logSum = logits.logsumexp (1L, true)
-        let loss = (logSum - logits.gather (1L, column)).sum ()
+        let loss = (logSum - logits.gather (1L, column)).sum()
 
         if wanted then
             // logits is not needed again: its memory becomes the gradient's.
-            let gradient = logits.sub_(logSum).exp_ ()
+            let gradient = logits.sub_(logSum).exp_()
 
             gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32))
             |> ignore
@@ -81,11 +86,7 @@ module CrossEntropy =
             let loss = torch.zeros (1L, dtype = torch.float32, device = hidden.device)
             let gradients = ResizeArray<Tensor>()
 
-            let weightGradient =
-                if trainsHead then
-                    Some(sumLike weight)
-                else
-                    None
+            let weightGradient = if trainsHead then Some(sumLike weight) else None
 
             let biasGradient = bias |> Option.map sumLike
 
@@ -93,7 +94,10 @@ module CrossEntropy =
                 use _ = torch.NewDisposeScope()
                 let count = min rows (total - start)
                 let part = hidden.narrow (0L, start, count)
-                let struct (chunk, gradient) = chunkLoss frozen wanted part (targets.narrow (0L, start, count))
+
+                let struct (chunk, gradient) =
+                    chunkLoss frozen wanted part (targets.narrow (0L, start, count))
+
                 loss.add_ chunk |> ignore
 
                 gradient
@@ -109,11 +113,16 @@ module CrossEntropy =
             let mean (sum: Tensor) = sum / float32 total
 
             (mean loss).squeeze 0L,
-            (if wanted then Some(torch.cat (gradients, 0L) |> mean) else None),
+            (if wanted then
+                 Some(torch.cat (gradients, 0L) |> mean)
+             else
+                 None),
             Option.map mean weightGradient,
             Option.map mean biasGradient
 
-        [ Some hidden, hiddenGradient; Some head.Weight, weightGradient; bias, biasGradient ]
+        [ Some hidden, hiddenGradient
+          Some head.Weight, weightGradient
+          bias, biasGradient ]
         |> List.fold
             (fun (sum: Tensor) term ->
                 match term with

@@ -26,7 +26,9 @@ let private specs: ReftSpec list =
               Activation = Activation.silu
               Orthonormal = Orthonormal.householder }
       |> at (attentionValue [ 1 ] |> heads 1 2) (span 1 3)
-      0.5 * loreft 2 + gate mine (1.0 * loreft 1) |> at (blockOutput [ 1 ]) (every 2) |> ReftSpec.during Phase.Always
+      0.5 * loreft 2 + gate mine (1.0 * loreft 1)
+      |> at (blockOutput [ 1 ]) (every 2)
+      |> ReftSpec.during Phase.Always
       (mine >=> Intervention.onSubspace [ 0; 2 ] (loreft 3))
       |> at (blockInput [ 0; 1 ]) (Positions.Explicit [ 0; 4 ])
       |> ReftSpec.sharedAs "both"
@@ -49,7 +51,7 @@ let private roundTrip (spec: ReftSpec) =
 
         for p, q in Seq.zip theta.Entries loaded.Parameters.Entries do
             Expect.equal q.Role p.Role $"role of {p.Name}"
-            Expect.isTrue (p.Value.equal(q.Value).all().item<bool> ()) $"{p.Name}, bit for bit")
+            Expect.isTrue (p.Value.equal(q.Value).all().item<bool>()) $"{p.Name}, bit for bit")
 
 let private refuses (text: string) (change: string -> unit) =
     Golden.inTemporaryFolder (fun folder ->
@@ -57,9 +59,11 @@ let private refuses (text: string) (change: string -> unit) =
         Adapter.save folder config "sha256:base" spec (Reft.init spec config (Rng.ofSeed 9L))
         change folder
 
-        Expect.throwsC (fun () -> Adapter.load Registry.standard (Some "sha256:base") config folder |> ignore) (fun e ->
-            Expect.stringContains e.Message text "message"
-            Expect.stringContains e.Message folder "the file is named"))
+        Expect.throwsC
+            (fun () -> Adapter.load Registry.standard (Some "sha256:base") config folder |> ignore)
+            (fun e ->
+                Expect.stringContains e.Message text "message"
+                Expect.stringContains e.Message folder "the file is named"))
 
 let private edit (file: string) (old: string) (replacement: string) (folder: string) =
     let path = Path.Combine(folder, file)
@@ -69,7 +73,11 @@ let private edit (file: string) (old: string) (replacement: string) (folder: str
 
 let private rewriteTensors (change: Map<string, Tensor> -> Map<string, Tensor>) (folder: string) =
     let path = Path.Combine(folder, "reft.safetensors")
-    Safetensors.readAll path |> change |> Map.toList |> Safetensors.write path Map.empty
+
+    Safetensors.readAll path
+    |> change
+    |> Map.toList
+    |> Safetensors.write path Map.empty
 
 let private first' = "layers.0.block_output.prefix.bias"
 
@@ -147,7 +155,10 @@ let tests =
           test "weights of another save are not paired with the manifest" {
               Golden.inTemporaryFolder (fun folder ->
                   let spec = specs.Head
-                  let save seed = Adapter.save folder config "sha256:base" spec (Reft.init spec config (Rng.ofSeed seed))
+
+                  let save seed =
+                      Adapter.save folder config "sha256:base" spec (Reft.init spec config (Rng.ofSeed seed))
+
                   save 1L
                   let older = File.ReadAllBytes(Path.Combine(folder, "reft.safetensors"))
                   save 2L

@@ -79,7 +79,8 @@ let tests =
                   let large = torch.ones 1_000_000L
 
                   withFileSizeLimit 262144 (fun () ->
-                      Golden.throwsWith<exn> [ "too large" ] (fun () -> Safetensors.write path Map.empty [ "a", large ]))
+                      Golden.throwsWith<exn> [ "too large" ] (fun () ->
+                          Safetensors.write path Map.empty [ "a", large ]))
 
                   Expect.equal (File.ReadAllBytes path) before "old file"
                   Expect.equal (Directory.GetFileSystemEntries(folder).Length) 1 "files left"
@@ -93,8 +94,7 @@ let tests =
                   Golden.throwsWith<IOException> [] (fun () ->
                       AtomicFile.writeAll
                           folder
-                          [ "weights", text "w2"
-                            "manifest", (fun _ -> raise (IOException "no space")) ])
+                          [ "weights", text "w2"; "manifest", (fun _ -> raise (IOException "no space")) ])
 
                   Expect.equal (contents folder) [ "manifest", "m1"; "weights", "w1" ] "content")
           }

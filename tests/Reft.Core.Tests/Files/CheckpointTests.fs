@@ -29,29 +29,38 @@ let private config: ModelConfig =
 
 let private weights (dtype: torch.ScalarType) (config: ModelConfig) =
     Llama.tensors config
-    |> List.mapi (fun i (name, shape) ->
-        name, (Rng.ofSeed 3L |> Rng.fork i |> Rng.normal shape).``to`` dtype)
+    |> List.mapi (fun i (name, shape) -> name, (Rng.ofSeed 3L |> Rng.fork i |> Rng.normal shape).``to`` dtype)
 
-let private saved folder dtype = Checkpoint.save folder config (weights dtype config)
+let private saved folder dtype =
+    Checkpoint.save folder config (weights dtype config)
 
-let private modelFile folder = Path.Combine(folder, "model.safetensors")
+let private modelFile folder =
+    Path.Combine(folder, "model.safetensors")
 
 /// Writes weights that save itself would refuse.
-let private overwrite folder tensors = Safetensors.write (modelFile folder) Map.empty tensors
+let private overwrite folder tensors =
+    Safetensors.write (modelFile folder) Map.empty tensors
 
 let private logits (loaded: LoadedModel) =
-    let ids = torch.arange(6L).view (1L, 6L)
-    let context = loaded.Model |> Transformer.context None 0 6 [| RowSpan.contiguous 0 6 6 |]
+    let ids = torch.arange(6L).view(1L, 6L)
+
+    let context =
+        loaded.Model |> Transformer.context None 0 6 [| RowSpan.contiguous 0 6 6 |]
+
     loaded.Model |> Transformer.logits context ids
 
 let private shard (folder: string) (tensors: (string * Tensor) list) =
     let half = tensors.Length / 2
-    let parts = [ "model-1.safetensors", List.take half tensors; "model-2.safetensors", List.skip half tensors ]
+
+    let parts =
+        [ "model-1.safetensors", List.take half tensors
+          "model-2.safetensors", List.skip half tensors ]
 
     for name, part in parts do
         Safetensors.write (Path.Combine(folder, name)) Map.empty part
 
     File.Delete(modelFile folder)
+
     [ for name, part in parts do
           for tensor, _ in part -> tensor, name ]
 
@@ -61,7 +70,9 @@ let private writeIndex (folder: string) (rows: (string * string) list) =
 let private anonymousBytes () =
     File.ReadAllLines "/proc/self/status"
     |> Array.find (fun line -> line.StartsWith("RssAnon:", StringComparison.Ordinal))
-    |> fun line -> int64 (line.Split([| ' '; '\t' |], StringSplitOptions.RemoveEmptyEntries)[1]) * 1024L
+    |> fun line ->
+        int64 (line.Split([| ' '; '\t' |], StringSplitOptions.RemoveEmptyEntries)[1])
+        * 1024L
 
 /// A bf16 model of about 64 MB.
 let private large =
@@ -110,7 +121,10 @@ let tests =
                   Checkpoint.save folder loaded.Config doubled
                   Expect.isTrue (Golden.same before (logits loaded)) "the loaded model is what it was"
                   use again = Checkpoint.load folder
-                  Expect.isTrue (Golden.same (loaded.Tensors["model.norm.weight"] * 2.0f) again.Tensors["model.norm.weight"]) "the new one")
+
+                  Expect.isTrue
+                      (Golden.same (loaded.Tensors["model.norm.weight"] * 2.0f) again.Tensors["model.norm.weight"])
+                      "the new one")
           }
 
           test "F16 files load as bf16 on a CPU, and in any dtype that is asked for" {
@@ -120,17 +134,30 @@ let tests =
                   Expect.equal standard.Model.Dtype torch.bfloat16 "default"
 
                   for dtype in [ torch.float32; torch.bfloat16; torch.float16 ] do
-                      use loaded = Checkpoint.loadWith { Checkpoint.defaults () with Dtype = Some dtype } folder
+                      use loaded =
+                          Checkpoint.loadWith
+                              { Checkpoint.defaults () with
+                                  Dtype = Some dtype }
+                              folder
+
                       Expect.equal loaded.Model.Dtype dtype "asked for"
-                      Expect.isTrue (loaded.Tensors.Values |> Seq.forall (fun tensor -> tensor.dtype = dtype)) "weights"
+
+                      Expect.isTrue
+                          (loaded.Tensors.Values |> Seq.forall (fun tensor -> tensor.dtype = dtype))
+                          "weights"
 
                   Golden.throwsWith<ArgumentException> [ "floating-point"; "Int64" ] (fun () ->
-                      Checkpoint.loadWith { Checkpoint.defaults () with Dtype = Some torch.int64 } folder |> ignore))
+                      Checkpoint.loadWith
+                          { Checkpoint.defaults () with
+                              Dtype = Some torch.int64 }
+                          folder
+                      |> ignore))
           }
 
           test "shards give the same model and the same fingerprint" {
               Golden.inTemporaryFolder (fun folder ->
                   saved folder torch.float32
+
                   let expected, fingerprint =
                       use loaded = Checkpoint.load folder
                       logits loaded, loaded.Fingerprint
@@ -150,14 +177,25 @@ let tests =
 
                   let plain = of' config (weights torch.float32 config)
                   Expect.equal (of' config (weights torch.float32 config)) plain "the same again"
-                  Expect.equal (of' { config with EosIds = [ 9 ] } (weights torch.float32 config)) plain "other token ids"
 
-                  let withUnread = ("lm_head.weight", torch.ones(32L, 16L)) :: weights torch.float32 config
+                  Expect.equal
+                      (of' { config with EosIds = [ 9 ] } (weights torch.float32 config))
+                      plain
+                      "other token ids"
+
+                  let withUnread =
+                      ("lm_head.weight", torch.ones (32L, 16L)) :: weights torch.float32 config
+
                   Expect.equal (of' config withUnread) plain "a tensor that nothing reads"
 
                   let changed =
                       weights torch.float32 config
-                      |> List.map (fun (name, tensor) -> name, (if name = "model.norm.weight" then tensor + 1e-3f else tensor))
+                      |> List.map (fun (name, tensor) ->
+                          name,
+                          (if name = "model.norm.weight" then
+                               tensor + 1e-3f
+                           else
+                               tensor))
 
                   let others =
                       [ of' config changed
@@ -170,6 +208,7 @@ let tests =
           test "names without the leading 'model.' are understood" {
               Golden.inTemporaryFolder (fun folder ->
                   saved folder torch.float32
+
                   let expected =
                       use loaded = Checkpoint.load folder
                       logits loaded
@@ -187,14 +226,17 @@ let tests =
                   saved folder torch.float32
 
                   weights torch.float32 config
-                  |> List.filter (fun (name, _) -> name <> "model.norm.weight" && name <> "model.layers.1.mlp.up_proj.weight")
+                  |> List.filter (fun (name, _) ->
+                      name <> "model.norm.weight" && name <> "model.layers.1.mlp.up_proj.weight")
                   |> List.map (fun (name, tensor) ->
                       name,
                       match name with
-                      | "model.layers.0.self_attn.k_proj.weight" -> tensor.t().contiguous ()
+                      | "model.layers.0.self_attn.k_proj.weight" -> tensor.t().contiguous()
                       | "model.layers.0.self_attn.q_proj.bias" -> tensor.``to`` torch.int64
                       | _ -> tensor)
-                  |> List.append [ "model.extra", torch.ones 1L; "model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones 2L ]
+                  |> List.append
+                      [ "model.extra", torch.ones 1L
+                        "model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones 2L ]
                   |> overwrite folder
 
                   Golden.throwsWith<InvalidDataException>
@@ -238,7 +280,14 @@ let tests =
                   let rows = shard folder (weights torch.float32 config)
                   let load () = Checkpoint.load folder |> ignore
 
-                  for bad in [ "../model-1.safetensors"; "/etc/x.safetensors"; "a/b.safetensors"; "a\\b.safetensors"; ".."; ""; "pytorch_model.bin" ] do
+                  for bad in
+                      [ "../model-1.safetensors"
+                        "/etc/x.safetensors"
+                        "a/b.safetensors"
+                        "a\\b.safetensors"
+                        ".."
+                        ""
+                        "pytorch_model.bin" ] do
                       writeIndex folder ((fst rows.Head, bad) :: rows.Tail)
                       Golden.throwsWith<InvalidDataException> [ "index.json"; "plain name" ] load
 
@@ -256,7 +305,10 @@ let tests =
                   saved folder torch.float32
                   let bytes = File.ReadAllBytes(modelFile folder)
                   File.WriteAllBytes(modelFile folder, bytes[.. bytes.Length / 2])
-                  Golden.throwsWith<InvalidDataException> [ modelFile folder; "data section" ] (fun () -> Checkpoint.load folder |> ignore)
+
+                  Golden.throwsWith<InvalidDataException> [ modelFile folder; "data section" ] (fun () ->
+                      Checkpoint.load folder |> ignore)
+
                   File.WriteAllBytes(modelFile folder, bytes)
                   use loaded = Checkpoint.load folder
                   Expect.equal loaded.Config config "config")
@@ -297,7 +349,7 @@ let tests =
                   // Touches every page, so that a private mapping would have to show.
                   for tensor in loaded.Tensors.Values do
                       use _ = torch.NewDisposeScope()
-                      total <- total + float (tensor.max().``to``(torch.float32).item<float32> ())
+                      total <- total + float (tensor.max().``to``(torch.float32).item<float32>())
 
                   let grown = anonymousBytes () - before
                   Expect.isLessThan grown (size / 4L) $"anonymous memory grew by {grown} of {size} bytes (max {total})")

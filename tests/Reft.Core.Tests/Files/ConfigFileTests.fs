@@ -56,20 +56,28 @@ let tests =
 
           test "both styles say the same" {
               for name in [ "llama"; "llama31_rope"; "llama_bias_tied" ] do
-                  let at file = ConfigFile.read (Golden.path [ "a_models"; name; "model"; file ])
+                  let at file =
+                      ConfigFile.read (Golden.path [ "a_models"; name; "model"; file ])
+
                   Expect.equal (at "config.v4.json") (at "config.json") name
 
               let llama3 =
                   """{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}"""
 
-              Expect.equal (read (withKey "rope_scaling" llama3)).RopeScaling (RopeScaling.Llama3(8.0, 1.0, 4.0, 8192)) "llama3"
+              Expect.equal
+                  (read (withKey "rope_scaling" llama3)).RopeScaling
+                  (RopeScaling.Llama3(8.0, 1.0, 4.0, 8192))
+                  "llama3"
 
               Expect.equal
                   (read (withKey "rope_scaling" """{"type":"linear","factor":2.0}""")).RopeScaling
                   (RopeScaling.Linear 2.0)
                   "linear, with the old key 'type'"
 
-              Expect.equal (read (withKey "rope_parameters" """{"rope_theta":5e5,"rope_type":"default"}""")).RopeTheta 5e5 "theta"
+              Expect.equal
+                  (read (withKey "rope_parameters" """{"rope_theta":5e5,"rope_type":"default"}""")).RopeTheta
+                  5e5
+                  "theta"
           }
 
           test "special tokens: numbers, lists and null" {
@@ -93,7 +101,13 @@ let tests =
           }
 
           test "missing keys are named" {
-              for key in [ "model_type"; "hidden_size"; "num_hidden_layers"; "num_attention_heads"; "intermediate_size"; "vocab_size" ] do
+              for key in
+                  [ "model_type"
+                    "hidden_size"
+                    "num_hidden_layers"
+                    "num_attention_heads"
+                    "intermediate_size"
+                    "vocab_size" ] do
                   refuses [ $"'{key}'"; "missing" ] (without key)
           }
 
@@ -103,7 +117,11 @@ let tests =
               refuses [ "'hidden_size'"; "found -64" ] (withKey "hidden_size" "-64")
               refuses [ "'num_hidden_layers'"; "1024" ] (withKey "num_hidden_layers" "2000000000")
               refuses [ "'num_attention_heads'"; "divisor of hidden_size (64)" ] (withKey "num_attention_heads" "5")
-              refuses [ "'num_key_value_heads'"; "divisor of num_attention_heads (4)" ] (withKey "num_key_value_heads" "3")
+
+              refuses
+                  [ "'num_key_value_heads'"; "divisor of num_attention_heads (4)" ]
+                  (withKey "num_key_value_heads" "3")
+
               refuses [ "head_dim"; "even"; "found 7" ] (withKey "head_dim" "7")
               refuses [ "'rms_norm_eps'"; "above 0"; "found 0" ] (withKey "rms_norm_eps" "0")
               refuses [ "'rope_theta'"; "a finite number"; "found \"x\"" ] (withKey "rope_theta" "\"x\"")
@@ -117,8 +135,14 @@ let tests =
                       [ "'rope_scaling.rope_type'"; "default, linear or llama3"; kind ]
                       (withKey "rope_scaling" $"""{{"rope_type":"{kind}","factor":2.0}}""")
 
-              refuses [ "'rope_scaling.factor'"; "above 0" ] (withKey "rope_scaling" """{"rope_type":"linear","factor":0}""")
-              refuses [ "'factor'"; "in 'rope_scaling'"; "missing" ] (withKey "rope_scaling" """{"rope_type":"linear"}""")
+              refuses
+                  [ "'rope_scaling.factor'"; "above 0" ]
+                  (withKey "rope_scaling" """{"rope_type":"linear","factor":0}""")
+
+              refuses
+                  [ "'factor'"; "in 'rope_scaling'"; "missing" ]
+                  (withKey "rope_scaling" """{"rope_type":"linear"}""")
+
               refuses [ "'hidden_act'"; "silu"; "mish" ] (withKey "hidden_act" "\"mish\"")
           }
 

@@ -11,8 +11,8 @@ let private tolerance = 1e-5
 
 /// Only tokens count: what a padding row holds is nobody's business. [batch, seq, …] → [tokens, …]
 let private tokensOnly (mask: Tensor) (values: Tensor) =
-    let rows = mask.reshape(-1L).nonzero().reshape (-1L)
-    values.reshape(-1L, values.shape[values.shape.Length - 1]).index_select (0L, rows)
+    let rows = mask.reshape(-1L).nonzero().reshape(-1L)
+    values.reshape(-1L, values.shape[values.shape.Length - 1]).index_select(0L, rows)
 
 /// The residual stream before every block, after the last one, and after the final norm.
 let private trace (context: Context) (ids: Tensor) (model: Transformer) =
@@ -24,7 +24,7 @@ let private trace (context: Context) (ids: Tensor) (model: Transformer) =
 
 let private loss (logits: Tensor) (labels: Tensor) =
     let length = labels.shape[1] - 1L
-    let predicted = logits.narrow(1L, 0L, length).reshape (-1L, logits.shape[2])
+    let predicted = logits.narrow(1L, 0L, length).reshape(-1L, logits.shape[2])
     let wanted = labels.narrow(1L, 1L, length).reshape -1L
     torch.nn.functional.cross_entropy (predicted, wanted, ignore_index = -100L)
 
@@ -43,11 +43,11 @@ let private matches name config kernel side =
         let find what = golden |> Map.tryFind $"{side}.{what}"
         let ids, mask = golden[$"{side}.input_ids"], golden[$"{side}.attention_mask"]
         let model = loaded.Model
-        let context = model |> Transformer.context None 0 (int ids.shape[1]) (Golden.spans mask)
 
         let context =
-            { context with
-                Attention = kernel }
+            model |> Transformer.context None 0 (int ids.shape[1]) (Golden.spans mask)
+
+        let context = { context with Attention = kernel }
 
         let residuals, normed = trace context ids model
         let logits = model |> Transformer.logits context ids
@@ -84,8 +84,11 @@ let private gradients (name: string) =
 
         let model = Llama.build loaded.Config (fun weight -> weights[weight])
         let ids, mask = golden["right.input_ids"], golden["right.attention_mask"]
-        let context = model |> Transformer.context None 0 (int ids.shape[1]) (Golden.spans mask)
-        (loss (model |> Transformer.logits context ids) golden["right.labels"]).backward ()
+
+        let context =
+            model |> Transformer.context None 0 (int ids.shape[1]) (Golden.spans mask)
+
+        (loss (model |> Transformer.logits context ids) golden["right.labels"]).backward()
         Expect.equal expected.Count weights.Count "number of gradients"
 
         for KeyValue(weight, gradient) in expected do
@@ -106,7 +109,10 @@ let private ropeTable (case: string) theta scaling =
                 PlainPositions = false }
 
         let struct (cos, sin) = Rotary.tables torch.float32 torch.CPU frequencies context
-        let half (table: Tensor) = table.reshape(1L, 7L, -1L).narrow (2L, 0L, 32L)
+
+        let half (table: Tensor) =
+            table.reshape(1L, 7L, -1L).narrow(2L, 0L, 32L)
+
         Golden.expectClose 1e-6 (half golden[$"{case}.cos"]) (half cos) "cos"
         Golden.expectClose 1e-6 (half golden[$"{case}.sin"]) (half sin) "sin")
 

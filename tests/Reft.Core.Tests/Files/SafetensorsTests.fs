@@ -33,8 +33,7 @@ let private refuses (header: string) (bytes: int) (fragments: string list) =
         let path = rawFile folder header (Array.zeroCreate bytes)
         Golden.throwsWith<InvalidDataException> (path :: fragments) (fun () -> openAndRead path))
 
-let private dtypes =
-    SafetensorsDtype.names |> List.choose SafetensorsDtype.tryParse
+let private dtypes = SafetensorsDtype.names |> List.choose SafetensorsDtype.tryParse
 
 type private Spec =
     { Dtype: torch.ScalarType
@@ -65,8 +64,15 @@ let private specs =
 let private tensorOf (spec: Spec) : Tensor =
     use _ = torch.NewDisposeScope()
     use generator = new torch.Generator(spec.Seed, torch.CPU)
-    let normal = torch.randn (List.toArray spec.Shape, dtype = torch.float32, generator = generator)
-    let scaled = if spec.Dtype = torch.bool then normal.sign() + 1.0f else normal * 20.0f
+
+    let normal =
+        torch.randn (List.toArray spec.Shape, dtype = torch.float32, generator = generator)
+
+    let scaled =
+        if spec.Dtype = torch.bool then
+            normal.sign () + 1.0f
+        else
+            normal * 20.0f
     // Unsigned types have no negative values.
     (if spec.Dtype = torch.uint8 then scaled.abs () else scaled).``to``(spec.Dtype).MoveToOuterDisposeScope()
 
@@ -83,7 +89,8 @@ let private roundTrip (specs: Spec list) =
         holds <-
             file.Metadata = metadata
             && file.Tensors.Length = tensors.Length
-            && tensors |> List.forall (fun (name, tensor) -> Golden.same tensor (file.Read name)))
+            && tensors
+               |> List.forall (fun (name, tensor) -> Golden.same tensor (file.Read name)))
 
     holds
 
@@ -95,7 +102,21 @@ let private mutations (count: int) =
     Golden.inTemporaryFolder (fun folder ->
         let bytes = File.ReadAllBytes(rawFile folder valid (Array.init 32 byte))
         let random = Random 7
-        let tokens = [| "-1"; "0"; "99999999999999999999"; "9223372036854775807"; "null"; "[]"; "{}"; "\"F64\""; "\"\\ud800\""; "1e9"; "[[[["; "," |]
+
+        let tokens =
+            [| "-1"
+               "0"
+               "99999999999999999999"
+               "9223372036854775807"
+               "null"
+               "[]"
+               "{}"
+               "\"F64\""
+               "\"\\ud800\""
+               "1e9"
+               "[[[["
+               "," |]
+
         let mutable refused = 0
 
         for i in 1..count do
@@ -127,16 +148,39 @@ let private mutations (count: int) =
 /// A valid file whose header's numbers and texts are replaced one at a time.
 let private fieldMutations () =
     Golden.inTemporaryFolder (fun folder ->
-        for original in [ "[2,3]"; "[0,24]"; "[24,32]"; "\"F32\""; "\"I64\""; "[1]"; "\"pt\""; "\"dtype\""; "\"b\"" ] do
+        for original in
+            [ "[2,3]"
+              "[0,24]"
+              "[24,32]"
+              "\"F32\""
+              "\"I64\""
+              "[1]"
+              "\"pt\""
+              "\"dtype\""
+              "\"b\"" ] do
             for replacement in
-                [ "null"; "3"; "[]"; "[-1,24]"; "[24,0]"; "[0,9223372036854775807]"; "[4611686018427387904,4611686018427387904]"; "[2,3.0]"; "\"Q4\""; "{}"; "[0,24,24]"; "[\"0\",24]"; "true" ] do
+                [ "null"
+                  "3"
+                  "[]"
+                  "[-1,24]"
+                  "[24,0]"
+                  "[0,9223372036854775807]"
+                  "[4611686018427387904,4611686018427387904]"
+                  "[2,3.0]"
+                  "\"Q4\""
+                  "{}"
+                  "[0,24,24]"
+                  "[\"0\",24]"
+                  "true" ] do
                 // A scalar is a shape, and any text is a name or a metadata value.
                 match original, replacement with
                 | "[1]", "[]"
                 | "\"pt\"", "\"Q4\""
                 | "\"b\"", "\"Q4\"" -> ()
                 | _ ->
-                    let path = rawFile folder (valid.Replace(original, replacement)) (Array.init 32 byte)
+                    let path =
+                        rawFile folder (valid.Replace(original, replacement)) (Array.init 32 byte)
+
                     Golden.throwsWith<InvalidDataException> [ path ] (fun () -> openAndRead path))
 
 [<Tests>]
@@ -149,7 +193,12 @@ let tests =
           test "the same tensors give the same bytes, in whatever order they come" {
               Golden.inTemporaryFolder (fun folder ->
                   let at name = Path.Combine(folder, name)
-                  let tensors = [ "b", torch.arange 5L; "a", torch.ones [| 2L; 2L |]; "c", torch.ones(3L, dtype = torch.uint8) ]
+
+                  let tensors =
+                      [ "b", torch.arange 5L
+                        "a", torch.ones [| 2L; 2L |]
+                        "c", torch.ones (3L, dtype = torch.uint8) ]
+
                   Safetensors.write (at "x") Map.empty tensors
                   Safetensors.write (at "y") Map.empty (List.rev tensors)
                   Expect.equal (File.ReadAllBytes(at "y")) (File.ReadAllBytes(at "x")) "bytes")
@@ -158,7 +207,7 @@ let tests =
           test "views stay valid after the file is closed, and never change it" {
               Golden.inTemporaryFolder (fun folder ->
                   let path = Path.Combine(folder, "x")
-                  Safetensors.write path Map.empty [ "a", torch.arange(6L).view (2L, 3L) ]
+                  Safetensors.write path Map.empty [ "a", torch.arange(6L).view(2L, 3L) ]
                   let before = File.ReadAllBytes path
 
                   let view =
@@ -175,7 +224,13 @@ let tests =
                   let header =
                       """{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"F32","shape":[2],"data_offsets":[3,11]}}"""
 
-                  let data = [| 1uy; 2uy; 3uy; yield! BitConverter.GetBytes 1.5f; yield! BitConverter.GetBytes -2.5f |]
+                  let data =
+                      [| 1uy
+                         2uy
+                         3uy
+                         yield! BitConverter.GetBytes 1.5f
+                         yield! BitConverter.GetBytes -2.5f |]
+
                   use file = SafetensorsFile.Open(rawFile folder header data)
                   Expect.equal (file.Read("b").data<float32>().ToArray()) [| 1.5f; -2.5f |] "b"
                   Expect.equal (file.Read("a").data<byte>().ToArray()) [| 1uy; 2uy; 3uy |] "a")
@@ -186,7 +241,10 @@ let tests =
                   use empty = SafetensorsFile.Open(rawFile folder "{}" [||])
                   Expect.isEmpty empty.Tensors "tensors")
 
-              refuses """{"a":{"dtype":"F32","shape":[0,4],"data_offsets":[0,4]}}""" 4 [ "'a'"; "expected 0 bytes"; "found 4" ]
+              refuses
+                  """{"a":{"dtype":"F32","shape":[0,4],"data_offsets":[0,4]}}"""
+                  4
+                  [ "'a'"; "expected 0 bytes"; "found 4" ]
           }
 
           test "types that libtorch lacks are listed and refused on reading" {
@@ -198,17 +256,43 @@ let tests =
           }
 
           test "headers that lie are refused" {
-              refuses """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,800]}}""" 8 [ "'a'"; "expected 8 bytes"; "found 800" ]
-              refuses """{"a":{"dtype":"F32","shape":[200],"data_offsets":[0,800]}}""" 8 [ "expected a data section of 800 bytes"; "found 8" ]
-              refuses """{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""" 16 [ "'a'"; "begin at byte 0"; "found 8" ]
+              refuses
+                  """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,800]}}"""
+                  8
+                  [ "'a'"; "expected 8 bytes"; "found 800" ]
+
+              refuses
+                  """{"a":{"dtype":"F32","shape":[200],"data_offsets":[0,800]}}"""
+                  8
+                  [ "expected a data section of 800 bytes"; "found 8" ]
+
+              refuses
+                  """{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"""
+                  16
+                  [ "'a'"; "begin at byte 0"; "found 8" ]
+
               refuses """{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}""" 8 [ "'a'"; "begin ≤ end"; "8, 0" ]
               refuses """{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}""" 8 [ "'a'"; "shape"; "-2" ]
-              refuses """{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}""" 8 [ "'a'"; "2^63" ]
+
+              refuses
+                  """{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"""
+                  8
+                  [ "'a'"; "2^63" ]
+
               refuses """{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}""" 8 [ "'a'"; "'F33'"; "BF16" ]
               refuses """{"a":{"dtype":"F32","shape":[2]}}""" 8 [ "data_offsets"; "missing" ]
               refuses """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}""" 8 [ "'x'" ]
-              refuses """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}""" 6 [ "'b'"; "overlap" ]
-              refuses """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""" 8 [ "JSON" ]
+
+              refuses
+                  """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"""
+                  6
+                  [ "'b'"; "overlap" ]
+
+              refuses
+                  """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"""
+                  8
+                  [ "JSON" ]
+
               refuses """{"__metadata__":{"a":1}}""" 0 [ "__metadata__.a"; "expected a text"; "found 1" ]
               refuses """[]""" 0 [ "begins with '{'" ]
               refuses """{"a":7}""" 0 [ "expected an object"; "found 7" ]
@@ -246,7 +330,9 @@ let tests =
                   use cut = Process.Start("truncate", [ "-s"; "100"; path ])
                   cut.WaitForExit()
                   Golden.throwsWith<InvalidDataException> [ path; "found 100" ] (fun () -> file.Read "a" |> ignore)
-                  Golden.throwsWith<InvalidDataException> [ path ] (fun () -> file.ReadBytes(file.Tensors[1], 0L, Array.zeroCreate<byte>(8).AsSpan())))
+
+                  Golden.throwsWith<InvalidDataException> [ path ] (fun () ->
+                      file.ReadBytes(file.Tensors[1], 0L, Array.zeroCreate<byte>(8).AsSpan())))
           }
 
           test "a file that is replaced while it is open is read as it was" {
@@ -254,7 +340,7 @@ let tests =
                   let path = Path.Combine(folder, "x")
                   Safetensors.write path Map.empty [ "a", torch.arange 3L ]
                   use file = SafetensorsFile.Open path
-                  Safetensors.write path Map.empty [ "a", torch.zeros(3L, dtype = torch.int64) ]
+                  Safetensors.write path Map.empty [ "a", torch.zeros (3L, dtype = torch.int64) ]
                   Expect.equal (file.Read("a").data<int64>().ToArray()) [| 0L; 1L; 2L |] "values")
           }
 
@@ -263,11 +349,16 @@ let tests =
 
           test "names that come twice, are reserved or have no dtype are refused on writing" {
               Golden.inTemporaryFolder (fun folder ->
-                  let write tensors = Safetensors.write (Path.Combine(folder, "x")) Map.empty tensors
+                  let write tensors =
+                      Safetensors.write (Path.Combine(folder, "x")) Map.empty tensors
+
                   let one = torch.ones 1L
                   Golden.throwsWith<ArgumentException> [ "'a'"; "2 times" ] (fun () -> write [ "a", one; "a", one ])
                   Golden.throwsWith<ArgumentException> [ "__metadata__" ] (fun () -> write [ "__metadata__", one ])
-                  Golden.throwsWith<ArgumentException> [ "'z'"; "ComplexFloat32" ] (fun () -> write [ "z", torch.ones(1L, dtype = torch.complex64) ])
+
+                  Golden.throwsWith<ArgumentException> [ "'z'"; "ComplexFloat32" ] (fun () ->
+                      write [ "z", torch.ones (1L, dtype = torch.complex64) ])
+
                   Expect.isEmpty (Directory.GetFileSystemEntries folder) "nothing was written")
           }
 

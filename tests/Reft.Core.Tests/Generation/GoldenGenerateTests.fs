@@ -11,7 +11,9 @@ let private rowsOf (t: Tensor) =
 let private check case padding () =
     use loaded = Checkpoint.load (Golden.path [ "a_models"; case; "model" ])
     let golden = Golden.tensors [ "a_models"; case; "golden.safetensors" ]
-    let ids, mask = rowsOf golden["left.input_ids"], rowsOf golden["left.attention_mask"]
+
+    let ids, mask =
+        rowsOf golden["left.input_ids"], rowsOf golden["left.attention_mask"]
 
     let prompts =
         [ for ids, mask in Seq.zip ids mask -> Array.zip ids mask |> Array.filter (snd >> (=) 1) |> Array.map fst ]

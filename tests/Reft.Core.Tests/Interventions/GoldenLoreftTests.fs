@@ -21,7 +21,8 @@ let private parameters (golden: Map<string, Tensor>) =
           Parameters.entry Role.Undecayed "bias" golden["param.learned_source.bias"] ]
 
 let private activationOf case =
-    let readme = JsonValue.read 1_000_000 (Golden.path [ "b_interventions"; case; "README.json" ])
+    let readme =
+        JsonValue.read 1_000_000 (Golden.path [ "b_interventions"; case; "README.json" ])
 
     match readme |> JsonValue.field "kwargs" |> JsonValue.tryField "act_fn" with
     | Some name -> JsonValue.string name
@@ -43,16 +44,24 @@ let private check case () =
         Intervention.apply Unchecked.defaultof<Context> (input.reshape (-1L, width)) (what.Bind theta)
         |> fun rows -> rows.view input.shape
 
-    let loss theta input = (output theta input * golden["loss_weight"]).sum ()
+    let loss theta input =
+        (output theta input * golden["loss_weight"]).sum()
+
     Golden.expectClose 1e-5 golden["R"] (Orthonormal.householder.Apply theta) "R"
     Golden.expectClose 1e-5 golden["output"] (output theta input) "output"
 
     // The loss is a sum whose terms nearly cancel: its error is measured against their sizes.
-    let terms = (golden["output"] * golden["loss_weight"]).abs().sum().item<float32> ()
-    let difference = (golden["loss"].squeeze 0L - loss theta input).abs().item<float32> ()
+    let terms = (golden["output"] * golden["loss_weight"]).abs().sum().item<float32>()
+
+    let difference =
+        (golden["loss"].squeeze 0L - loss theta input).abs().item<float32>()
+
     Expect.isLessThan (float (difference / terms)) 1e-5 "loss"
 
-    let gradient = dsharp.grad (fun v -> loss (theta.OfVector v) input) theta.Vector |> theta.OfVector
+    let gradient =
+        dsharp.grad (fun v -> loss (theta.OfVector v) input) theta.Vector
+        |> theta.OfVector
+
     Golden.expectClose 1e-5 golden["grad.learned_source.weight"] gradient["weight"] "∂W"
     Golden.expectClose 1e-5 golden["grad.learned_source.bias"] gradient["bias"] "∂b"
 
@@ -65,7 +74,9 @@ let private check case () =
     Golden.expectClose 1e-5 golden["grad.input"] (dsharp.grad (fun h -> loss theta h) input) "∂h"
 
 let private checkMap index () =
-    let golden = Golden.tensors [ "b_interventions"; "orthogonal_param"; "tensors.safetensors" ]
+    let golden =
+        Golden.tensors [ "b_interventions"; "orthogonal_param"; "tensors.safetensors" ]
+
     let get name = golden[$"{index}.{name}"]
 
     let map original =
@@ -76,7 +87,7 @@ let private checkMap index () =
         )
 
     Golden.expectClose 1e-5 (get "R") (map (get "original")) "R"
-    let gradient = dsharp.grad (fun x -> (map x * get "gR").sum ()) (get "original")
+    let gradient = dsharp.grad (fun x -> (map x * get "gR").sum()) (get "original")
     Golden.expectClose 1e-5 (get "grad_original") gradient "∂ of the free matrix"
 
 [<Tests>]

@@ -27,7 +27,10 @@ let private runs =
                     $"layer_{layer}_comp_block_output_unit_pos_nunit_1#{i}", $"layers.{layer}.block_output.{group}" ] } ]
 
 let private ints (value: JsonValue) =
-    value |> JsonValue.items |> List.map (JsonValue.int -100 100_000) |> List.toArray
+    value
+    |> JsonValue.items
+    |> List.map (JsonValue.int -100 100_000)
+    |> List.toArray
 
 /// pyreft prepends a sink token to each row, which only its index arithmetic needs: it is left out here.
 let private examples run =
@@ -35,7 +38,9 @@ let private examples run =
     |> JsonValue.items
     |> List.map (fun row ->
         let field name = row |> JsonValue.field name |> ints
-        let example = Example.ofLabels None (Array.tail (field "input_ids")) (Array.tail (field "labels"))
+
+        let example =
+            Example.ofLabels None (Array.tail (field "input_ids")) (Array.tail (field "labels"))
 
         let locations =
             row
@@ -83,7 +88,10 @@ let private entries rotation weight bias =
 let private initial run (map: OrthonormalMap) (golden: Map<string, Tensor>) =
     use generator = new torch.Generator(42UL, torch.CPU)
     let width, rank = 64L, 4L
-    let normal rows columns = torch.randn ([| rows; columns |], generator = generator)
+
+    let normal rows columns =
+        torch.randn ([| rows; columns |], generator = generator)
+
     let bound = 1.0 / sqrt (float width)
 
     let created =
@@ -92,12 +100,18 @@ let private initial run (map: OrthonormalMap) (golden: Map<string, Tensor>) =
         |> List.sortBy (fun (theirs, _) -> theirs.EndsWith "#1")
         |> List.map (fun (theirs, _) ->
             let r = normal width rank |> Orthonormal.positiveQr
-            let basis = torch.cat (ResizeArray [ r; normal width (width - rank) ], 1L) |> Orthonormal.positiveQr
-            let weight = torch.empty([| rank; width |]).uniform_ (-bound, bound, generator)
-            let bias = torch.empty([| rank |]).uniform_ (-bound, bound, generator)
+
+            let basis =
+                torch.cat (ResizeArray [ r; normal width (width - rank) ], 1L)
+                |> Orthonormal.positiveQr
+
+            let weight = torch.empty([| rank; width |]).uniform_(-bound, bound, generator)
+            let bias = torch.empty([| rank |]).uniform_(-bound, bound, generator)
             Golden.expectClose 1e-5 golden[$"init.{theirs}.state_dict.rotate_layer"] r "R as pyreft drew it"
 
-            let saved = golden[$"init.{theirs}.buffer.rotate_layer.parametrizations.weight.0.base"]
+            let saved =
+                golden[$"init.{theirs}.buffer.rotate_layer.parametrizations.weight.0.base"]
+
             Golden.expectClose 1e-5 saved basis "base as pyreft drew it"
 
             let rotation =
@@ -157,19 +171,32 @@ let private expectEach tolerance expected actual what =
     List.zip expected actual
     |> List.iteri (fun i (expected: float, actual: float) ->
         let error = abs (actual - expected) / abs expected
-        Expect.isTrue (error <= tolerance) $"{what} {i}: expected {expected}, found {actual}, relative error {error:E1}")
+
+        Expect.isTrue
+            (error <= tolerance)
+            $"{what} {i}: expected {expected}, found {actual}, relative error {error:E1}")
 
 let private evaluation run map model theta =
-    let batch = examples run |> Array.truncate 4 |> Array.map fst |> Array.toList |> Batch.create PaddingSide.Right
+    let batch =
+        examples run
+        |> Array.truncate 4
+        |> Array.map fst
+        |> Array.toList
+        |> Batch.create PaddingSide.Right
+
     Trainer.evaluate (Loss.reft (spec run map) model) theta [ batch ]
 
 /// The prompts of the golden generations (left padded, masked), and the new tokens of a result.
 let private generations (golden: Map<string, Tensor>) moment =
-    let host (t: Tensor) = t.data<int64>().ToArray() |> Array.map int |> Array.chunkBySize (int t.shape[1])
-    let ids, mask, sequences = host golden["gen.input_ids"], host golden["gen.attention_mask"], host golden[$"{moment}.gen.sequences"]
+    let host (t: Tensor) =
+        t.data<int64>().ToArray() |> Array.map int |> Array.chunkBySize (int t.shape[1])
+
+    let ids, mask, sequences =
+        host golden["gen.input_ids"], host golden["gen.attention_mask"], host golden[$"{moment}.gen.sequences"]
 
     [ for row in 0 .. ids.Length - 1 ->
-          Array.zip ids[row] mask[row] |> Array.filter (snd >> (=) 1) |> Array.map fst, sequences[row][ids[row].Length ..] ]
+          Array.zip ids[row] mask[row] |> Array.filter (snd >> (=) 1) |> Array.map fst,
+          sequences[row][ids[row].Length ..] ]
 
 let private expectGenerations run map model golden moment theta =
     let rows = generations golden moment
@@ -181,7 +208,9 @@ let private expectGenerations run map model golden moment theta =
           Padding = PaddingSide.Left }
 
     let found = Generate.complete options [ bound ] model (rows |> List.map fst)
-    List.zip rows (List.ofArray found) |> List.iteri (fun i ((_, expected), found) -> Expect.equal found expected $"{moment} generation {i}")
+
+    List.zip rows (List.ofArray found)
+    |> List.iteri (fun i ((_, expected), found) -> Expect.equal found expected $"{moment} generation {i}")
 
 let private reproduces run () =
     use loaded = Checkpoint.load (Golden.path [ "a_models"; "llama"; "model" ])
@@ -196,7 +225,13 @@ let private reproduces run () =
         Golden.expectClose 1e-3 p.Value (trained.Parameters[p.Name]) p.Name
 
     let loss = evaluation run map loaded.Model trained.Parameters
-    Expect.floatClose { absolute = 0.0; relative = 1e-3 } loss (float (golden["after.loss_batch0"].item<float32> ())) "loss after"
+
+    Expect.floatClose
+        { absolute = 0.0; relative = 1e-3 }
+        loss
+        (float (golden["after.loss_batch0"].item<float32>()))
+        "loss after"
+
     expectGenerations run map loaded.Model golden "before" (initial run map golden)
     expectGenerations run map loaded.Model golden "after" trained.Parameters
 
@@ -204,9 +239,15 @@ let private defaultMap run () =
     use loaded = Checkpoint.load (Golden.path [ "a_models"; "llama"; "model" ])
     let golden = Golden.tensors [ "d_e2e"; run.Case; "tensors.safetensors" ]
     let reports, trained = train run Orthonormal.qr golden loaded.Model
-    Expect.floatClose { absolute = 0.0; relative = 1e-3 } reports.Head.Loss (trace run "loss_exact").Head "the same start"
+
+    Expect.floatClose
+        { absolute = 0.0; relative = 1e-3 }
+        reports.Head.Loss
+        (trace run "loss_exact").Head
+        "the same start"
+
     let loss = evaluation run Orthonormal.qr loaded.Model trained.Parameters
-    let theirs = float (golden["after.loss_batch0"].item<float32> ())
+    let theirs = float (golden["after.loss_batch0"].item<float32>())
     Expect.isLessThan loss (1.02 * theirs) "the loss after training, against torch's map"
 
 let private positions run () =

@@ -199,7 +199,11 @@ let tests =
               scoped (fun () ->
                   let model = create torch.float32 1L
                   let theta = Reft.init spec config (Rng.ofSeed 4L)
-                  let f = Loss.reft spec model (Batch.create PaddingSide.Right rows) |> Loss.ofVector theta
+
+                  let f =
+                      Loss.reft spec model (Batch.create PaddingSide.Right rows)
+                      |> Loss.ofVector theta
+
                   let v = torch.ones_like theta.Vector
 
                   Expect.throwsC (fun () -> dsharp.hessianv f theta.Vector v |> ignore) (fun e ->
@@ -226,7 +230,11 @@ let tests =
 
                   Expect.throwsT<TrainingDivergedException>
                       (fun () ->
-                          Trainer.step (Trainer.options 1e39) (Loss.reft spec model) [| Batch.create PaddingSide.Right rows |] (start ())
+                          Trainer.step
+                              (Trainer.options 1e39)
+                              (Loss.reft spec model)
+                              [| Batch.create PaddingSide.Right rows |]
+                              (start ())
                           |> ignore)
                       "diverged")
           }
