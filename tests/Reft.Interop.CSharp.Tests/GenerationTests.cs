@@ -22,6 +22,7 @@ public static class GenerationTests
             Runner.TestCase("bad prompts are refused", Refusals),
             Runner.TestCase("scores: lengths, the mean over scored tokens, one token", Scores),
             Runner.TestCase("prompts get the prefix, completions nothing, and training alone an EOS", TextRows),
+            Runner.TestCase("a tokenizer of another kind is refused only where text is needed", OtherTokenizer),
         ]);
 
     private static List<GeneratedPiece> Collect(IAsyncEnumerable<GeneratedPiece> pieces, int most = int.MaxValue)
@@ -144,6 +145,17 @@ public static class GenerationTests
         Check.That(
             Math.Abs(model.Evaluate(TrainingData.FromRows([rows[0]])) - scores[0].Loss!.Value) < 1e-4,
             "training's loss and the score's should agree");
+    }
+
+    private static void OtherTokenizer()
+    {
+        using var folder = TinyLlama.WithTokenizer();
+        var file = folder.File("tokenizer.json");
+        File.WriteAllText(file, File.ReadAllText(file).Replace("\"BPE\"", "\"Unigram\"", StringComparison.Ordinal));
+        using var model = ReftModel.Load(folder.Path);
+        Check.That(model.Tokenizer is null && model.TokenizerProblem!.Contains("Unigram", StringComparison.Ordinal), "the problem");
+        Check.Equal(null, model.Generate([1, 5], Twelve).Text, "text after ids");
+        Check.Throws<InvalidDataException>(() => model.Generate("ab"), "row 0", "prompt", "Unigram");
     }
 
     private static void TextRows()

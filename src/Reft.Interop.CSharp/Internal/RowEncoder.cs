@@ -2,9 +2,10 @@ namespace Reft.Internal;
 
 /// <summary>Rows → token ids, labels and prompts, for one model.</summary>
 /// <param name="Tokenizer">The model's tokenizer, if it has one.</param>
+/// <param name="Refusal">Why the tokenizer that the folder has cannot be used, if so.</param>
 /// <param name="Vocabulary">The number of ids that the model knows.</param>
 /// <param name="EosId">What ends a completion in training, if the model has such a token.</param>
-internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, int Vocabulary, int? EosId)
+internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int? EosId)
 {
     public Core.Example Encode(RowUse use, DataRow row, int index)
     {
@@ -84,7 +85,9 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, int Vocabulary,
 
     private Core.TextTokenizer Needed(string field, string source) =>
         Tokenizer ?? throw RowForm.Refuse(
-            source, field, "the model's folder holds no tokenizer.json, so text cannot be read: give token ids ('input_ids')");
+            source,
+            field,
+            $"{Refusal ?? "the model's folder holds no tokenizer.json"}, so text cannot be read: give token ids ('input_ids')");
 
     private static int[] NotEmpty(int[] ids, string field, string source) =>
         ids.Length > 0 ? ids : throw RowForm.Refuse(source, field, "it is empty: expected at least one token");
