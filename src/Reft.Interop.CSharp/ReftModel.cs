@@ -222,11 +222,15 @@ public sealed partial class ReftModel : IDisposable
     [GeneratedRegex(@"^cuda(:[0-9]{1,2})?$")]
     private static partial Regex CudaDevice();
 
+    // What ends a generation; the tokenizer's end where the configuration names none.
+    private IReadOnlyList<int> EndIds() =>
+        Config.EosIds.Count > 0 ? Config.EosIds : Tokenizer?.EosId is { } named ? [named] : [];
+
     // The tokenizer's own end if the model stops at it: of several ends (of text, of turn) that one ends a completion.
     private int? TrainingEos() =>
-        Tokenizer?.EosId is { } named && (Config.EosIds.Count == 0 || Config.EosIds.Contains(named))
-            ? named
-            : Config.EosIds.Count > 0 ? Config.EosIds[0] : null;
+        EndIds() is not [var first, ..] ends ? null
+        : Tokenizer?.EosId is { } named && ends.Contains(named) ? named
+        : first;
 
     private AttachedReft Attached() =>
         _attached ?? throw new InvalidOperationException(
