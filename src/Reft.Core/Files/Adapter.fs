@@ -2,6 +2,7 @@ namespace Reft.Core
 
 open System
 open System.IO
+open System.Security.Cryptography
 open System.Text.Json
 open TorchSharp
 
@@ -56,14 +57,24 @@ module Adapter =
         | null -> "0.0.0"
         | version -> version.ToString 3
 
+    /// Ties the two files of a folder to each other: they are renamed one after the other, and a process may die between.
+    let private hashOf (bytes: byte[]) =
+        "sha256:" + Convert.ToHexStringLower(SHA256.HashData bytes)
+
     let private manifest
         (spec: ReftSpec)
         (parameters: Parameters)
         (config: ModelConfig)
         (fingerprint: string)
+        (weightsHash: string)
         (stream: Stream)
         =
-        use writer = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true))
+        // Its own encoder would write the + of f7+l7 as an escape.
+        let readable = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping
+
+        use writer =
+            new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true, Encoder = readable))
+
         writer.WriteStartObject()
         writer.WriteNumber("format_version", FormatVersion)
         writer.WriteString("library_version", libraryVersion)
@@ -78,6 +89,7 @@ module Adapter =
         writer.WriteEndObject()
         writer.WriteString("dtype", "float32")
         writer.WriteNumber("trainable_parameters", parameters.TrainableCount)
+        writer.WriteString("weights", weightsHash)
         writer.WritePropertyName "placements"
         SpecJson.write writer spec
         writer.WriteEndObject()
@@ -110,10 +122,15 @@ module Adapter =
         let tensors =
             [ for p in parameters.Entries -> p.Name, p.Value.detach().``to`` torch.float32 ]
 
+        // Adapters are small: the weights are written in memory first, so that the manifest can name their hash.
+        use weights = new MemoryStream()
+        Safetensors.writer (Map [ "format", "reft" ]) tensors weights
+        let bytes = weights.ToArray()
+
         AtomicFile.writeAll
             folder
-            [ Weights, Safetensors.writer (Map [ "format", "reft" ]) tensors
-              Manifest, manifest spec parameters config fingerprint ]
+            [ Weights, (fun stream -> stream.Write(bytes, 0, bytes.Length))
+              Manifest, manifest spec parameters config fingerprint (hashOf bytes) ]
 
     /// Every difference between the parameters that the spec has and those in the file, or the file's.
     let private matched (path: string) (expected: Parameters) (found: Map<string, Tensor>) =
@@ -207,9 +224,21 @@ module Adapter =
                 )
             )
 
+        let parameters = Safetensors.readAll weights |> matched weights fresh
+        let expected = root |> JsonValue.field "weights" |> JsonValue.string
+        let found = File.ReadAllBytes weights |> hashOf
+
+        if found <> expected then
+            Parameters.dispose parameters
+
+            raise (
+                InvalidDataException
+                    $"{weights} does not belong to {path}: expected {expected}, found {found}. Saving was interrupted between the two files, or one was replaced: restore both from one save"
+            )
+
         new Adapter(
             spec,
-            Safetensors.readAll weights |> matched weights fresh,
+            parameters,
             baseModel |> JsonValue.field "model_type" |> JsonValue.string,
             trainedOn,
             root |> JsonValue.field "library_version" |> JsonValue.string

@@ -178,7 +178,8 @@ module Checkpoint =
         let rows = names |> List.map (fun name -> byName[name])
         let dtype = rows |> List.map (fun (_, _, entry) -> entry) |> dtypeFor options
         let tensors = rows |> materialiseAll dtype options.Device
-        let model = family.Build config (fun name -> tensors[name])
+        // What generation stops at is said by generation_config.json, where there is one.
+        let model = family.Build { config with EosIds = eosIds } (fun name -> tensors[name])
         new LoadedModel(folder, model, tensors, eosIds, Fingerprint.ofWeights config weights)
 
     /// <summary>Loads a model folder in the file's dtype, on the CPU; see <see cref="M:Reft.Core.CheckpointModule.loadWith"/>.</summary>

@@ -31,17 +31,20 @@ module FormJson =
                 text
         )
 
-    /// <summary>Writes a form.</summary>
-    /// <exception cref="T:System.ArgumentException">It holds a number that is not finite.</exception>
-    let rec write (writer: Utf8JsonWriter) (form: Form) : unit =
+    let rec private writeAt depth (writer: Utf8JsonWriter) (form: Form) : unit =
+        if depth > MaximumDepth then
+            invalidArg (nameof form) $"an intervention nested deeper than {MaximumDepth} cannot be saved: flatten it"
+
+        let inner = writeAt (depth + 1) writer
+
         let list (key: string) parts =
             writer.WriteStartArray key
-            parts |> List.iter (write writer)
+            parts |> List.iter inner
             writer.WriteEndArray()
 
         let edit form =
             writer.WritePropertyName "edit"
-            write writer form
+            inner form
 
         writer.WriteStartObject()
 
@@ -66,7 +69,7 @@ module FormJson =
             edit scaled
         | Form.Gate(gate, gated) ->
             writer.WritePropertyName "gate"
-            write writer gate
+            inner gate
             edit gated
         | Form.Subspace(rows, chosen) ->
             writer.WriteStartArray "rows"
@@ -76,6 +79,10 @@ module FormJson =
         | Form.Custom name -> writer.WriteString("custom", name)
 
         writer.WriteEndObject()
+
+    /// <summary>Writes a form.</summary>
+    /// <exception cref="T:System.ArgumentException">It holds a number that is not finite, or is nested too deeply.</exception>
+    let write (writer: Utf8JsonWriter) (form: Form) : unit = writeAt 0 writer form
 
     let private readOption (value: JsonValue) =
         match value.Element.ValueKind with

@@ -6,6 +6,10 @@ open System.Text.Json
 [<RequireQualifiedAccess>]
 module SpecJson =
 
+    /// More placements than a model has sites, and few enough to compare each with each.
+    [<Literal>]
+    let private LargestSpec = 4096
+
     let private phases =
         [ Phase.Prompt, "prompt"; Phase.Decode, "decode"; Phase.Always, "always" ]
 
@@ -69,4 +73,9 @@ module SpecJson =
     /// <param name="value">The list of placements.</param>
     /// <exception cref="T:System.IO.InvalidDataException">The value is no spec, or names what the registry has not.</exception>
     let read (registry: Registry) (value: JsonValue) : ReftSpec =
-        value |> JsonValue.items |> List.map (placement registry)
+        let items = JsonValue.items value
+
+        if items.Length > LargestSpec then
+            raise (JsonValue.unexpected $"at most {LargestSpec} placements" value)
+
+        items |> List.map (placement registry)

@@ -48,7 +48,7 @@ module Generate =
                     (nameof prompts)
                     $"prompt {row} is empty: expected at least one token, such as the beginning-of-sequence id"
 
-            if prompt.Length + options.MaxNewTokens > model.Config.Context then
+            if options.MaxNewTokens > model.Config.Context - prompt.Length then
                 invalidArg
                     (nameof prompts)
                     $"prompt {row} has {prompt.Length} tokens, and {options.MaxNewTokens} new ones would pass the model's context of {model.Config.Context}: shorten the prompt or ask for at most {max 0 (model.Config.Context - prompt.Length)} new tokens")

@@ -156,7 +156,7 @@ module Intervention =
 
     /// <summary>
     /// <c>gate g a</c>: the change of <paramref name="edit"/> times g(h), where the gate is an intervention whose
-    /// change is read as a factor, [n, 1] or [n, width].
+    /// change is read as a factor for each number of the rows, [n, width].
     /// </summary>
     let gate (factor: Intervention) (edit: Intervention) : Intervention =
         { Form = Form.Gate(factor.Form, edit.Form)

@@ -73,7 +73,9 @@ module Loreft =
                 if rows |> List.exists (fun row -> row >= options.Rank) then
                     invalidArg (nameof rows) $"expected rows of 0 … {options.Rank - 1}, found %A{rows}"
 
-                let index = torch.tensor (rows |> List.map int64 |> List.toArray)
+                let index =
+                    (torch.tensor (rows |> List.map int64 |> List.toArray)).``to`` columns.device
+
                 columns.index_select (1L, index), weight.index_select (0L, index), bias.index_select (0L, index)
 
         if options.Activation.Name = "linear" then

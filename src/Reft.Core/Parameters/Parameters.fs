@@ -191,6 +191,10 @@ module Parameters =
     let map (f: Tensor -> Tensor) (set: Parameters) : Parameters =
         set.Entries |> Seq.map (fun p -> { p with Value = f p.Value }) |> Parameters
 
+    /// <summary>The same entries on a device, such as the model's: <c>Reft.init</c> and <c>Adapter.load</c> make them on the CPU.</summary>
+    let onDevice (device: torch.Device) (set: Parameters) : Parameters =
+        set |> map (fun value -> value.``to`` device)
+
     /// <summary>Copies of the values that no scope owns; free them with <see cref="M:Reft.Core.ParametersModule.dispose"/>.</summary>
     let keep (set: Parameters) : Parameters =
         set |> map (fun value -> value.detach().clone().DetachFromDisposeScope())

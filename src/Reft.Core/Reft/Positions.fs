@@ -60,6 +60,10 @@ type Tying =
 [<RequireQualifiedAccess>]
 module Positions =
 
+    /// More sets of parameters than a placement can mean.
+    [<Literal>]
+    let private LargestEachPosition = 4096L
+
     let private parts positions =
         match positions with
         | Positions.Union parts -> parts
@@ -68,9 +72,14 @@ module Positions =
     /// <summary>Refuses counts that mean nothing.</summary>
     /// <exception cref="T:System.ArgumentException">A count or step is not positive, an index negative, a union empty.</exception>
     let validate (positions: Positions) : Positions =
+        // No context is as long, and sums of such numbers stay far from the largest integer.
+        let largest = 1_000_000
+
         let positive what n =
-            if n < 1 then
-                invalidArg (nameof positions) $"expected a positive {what} in the positions '{positions}', found {n}"
+            if n < 1 || n > largest then
+                invalidArg
+                    (nameof positions)
+                    $"expected a {what} of 1 … {largest} in the positions '{positions}', found {n}"
 
         if parts positions = [] then
             invalidArg (nameof positions) "expected at least one position, found an empty union"
@@ -83,11 +92,16 @@ module Positions =
             | Positions.Span(start, count) ->
                 positive "count" count
 
-                if start < 0 then
-                    invalidArg (nameof positions) $"expected a start ≥ 0 in '{positions}', found {start}"
+                if start < 0 || start > largest then
+                    invalidArg
+                        (nameof positions)
+                        $"expected a start of 0 … {largest} in '{positions}', found {start}"
             | Positions.Explicit indices ->
-                if indices = [] || indices |> List.exists (fun i -> i < 0) then
-                    invalidArg (nameof positions) $"expected indices ≥ 0 in '{positions}'"
+                if indices = [] || indices |> List.exists (fun i -> i < 0 || i > largest) then
+                    invalidArg (nameof positions) $"expected indices of 0 … {largest} in '{positions}'"
+
+                if List.distinct indices <> indices then
+                    invalidArg (nameof positions) $"expected every index once in '{positions}'"
             | Positions.All
             | Positions.Union _ -> ()
 
@@ -159,6 +173,19 @@ module Positions =
         | Tying.Groups when parts.Length = 1 -> [ "" ]
         | Tying.Groups -> named |> List.map fst
         | Tying.EachPosition ->
+            let slots =
+                parts
+                |> List.sumBy (function
+                    | Positions.First n
+                    | Positions.Last n
+                    | Positions.Span(_, n) -> int64 n
+                    | _ -> 0L)
+
+            if slots > LargestEachPosition then
+                invalidArg
+                    (nameof positions)
+                    $"each position has its own parameters: expected at most {LargestEachPosition} positions, found '{positions}'"
+
             named
             |> List.collect (fun (name, part) ->
                 match part with
@@ -243,4 +270,10 @@ module Positions =
 
             List.zip parts (List.take parts.Length starts)
             |> List.collect (fun (part, start) ->
-                tokens part |> List.mapi (fun slot token -> struct (start + slot, token)))
+                // A slot is numbered before short prompts lose some: a position keeps its parameters in every row.
+                match part with
+                | Positions.Explicit indices ->
+                    indices
+                    |> List.mapi (fun slot token -> struct (start + slot, token))
+                    |> List.filter (fun struct (_, token) -> token < count)
+                | _ -> tokens part |> List.mapi (fun slot token -> struct (start + slot, token)))

@@ -22,9 +22,17 @@ type private Nesting =
     [<ThreadStatic; DefaultValue>]
     static val mutable private depth: int
 
+    [<ThreadStatic; DefaultValue>]
+    static val mutable private firstOrder: string | null
+
     static member Depth
         with get () = Nesting.depth
         and set value = Nesting.depth <- value
+
+    /// What was computed, within the outermost recording, that has a first derivative only.
+    static member FirstOrder
+        with get (): string | null = Nesting.firstOrder
+        and set (value: string | null) = Nesting.firstOrder <- value
 
 /// libtorch warns, once per process and on stderr, that a recorded pass into `.grad` makes a reference cycle. `Autograd`
 /// clears `.grad`, so that the warning would only mislead: the first such pass runs with libtorch's log level at errors.
@@ -109,8 +117,20 @@ module Autograd =
         for x in xs do
             x.grad <- null
 
+    /// Called by what has a first derivative only, as it computes: a recorded pass over it, whose own derivative would
+    /// silently lack its share, is then refused.
+    let internal firstOrderOnly (what: string) =
+        if Nesting.Depth > 0 then
+            Nesting.FirstOrder <- what
+
     let private backward graph (y: Tensor) (cotangent: Tensor option) (xs: Tensor list) =
         checkInputs xs
+
+        match Nesting.FirstOrder with
+        | null -> ()
+        | what when graph = GraphUse.Record -> invalidOp what
+        | _ -> ()
+
         clear xs
 
         try
@@ -204,6 +224,10 @@ module Autograd =
     let recording (body: unit -> 'T) : 'T =
         Native.load ()
         use _ = torch.enable_grad ()
+
+        if Nesting.Depth = 0 then
+            Nesting.FirstOrder <- null
+
         Nesting.Depth <- Nesting.Depth + 1
 
         try

@@ -64,6 +64,10 @@ module CrossEntropy =
         let trainsHead = wants head.Weight
         let wanted = wants hidden || trainsHead || bias.IsSome
 
+        if wanted then
+            Autograd.firstOrderOnly
+                "the fused loss has a first derivative only: for Hessians and nested gradients use Loss.reftSmooth, or CrossEntropy.plain"
+
         let frozen =
             { Weight = weight
               Bias = head.Bias |> Option.map (fun b -> b.detach ()) }

@@ -71,8 +71,8 @@ module Fit =
 
     /// <summary>The optimizer steps of one epoch.</summary>
     let stepsPerEpoch (options: FitOptions) (examples: int) : int =
-        let rows = options.BatchSize * options.Accumulate
-        (examples + rows - 1) / rows
+        let rows = int64 options.BatchSize * int64 options.Accumulate
+        int ((int64 examples + rows - 1L) / rows)
 
     let private check options (examples: Example[]) =
         let positive name value =
@@ -92,7 +92,7 @@ module Fit =
             if example.ScoredCount = 0 then
                 invalidArg
                     (nameof examples)
-                    $"example {row} has no scored token, so there is nothing to learn from it: leave such rows out (Dataset.scored does)")
+                    $"example {row} has no scored token, so there is nothing to learn from it: leave such rows out")
 
     /// <summary>Runs it. The given state stays as it was; a cancelled run gives the last state it reached.</summary>
     /// <param name="options">The run.</param>
@@ -115,11 +115,21 @@ module Fit =
         : FitResult =
         check options examples
         let perEpoch = stepsPerEpoch options examples.Length
+
+        if int64 options.Epochs * int64 perEpoch > int64 System.Int32.MaxValue then
+            invalidArg (nameof options) $"{options.Epochs} epochs of {perEpoch} steps are more than a run can count"
+
         let total = options.Epochs * perEpoch
+
+        // The schedule belongs to this run, whatever steps the state has behind it.
+        let schedule =
+            Schedule.linear (Schedule.warmupSteps options.WarmupRatio total) total
+
+        let before = state.Step
 
         let trainer =
             { LearningRate = options.LearningRate
-              Schedule = Schedule.linear (Schedule.warmupSteps options.WarmupRatio total) total
+              Schedule = fun step -> schedule (step - before)
               AdamW = options.AdamW
               ClipNorm = options.ClipNorm
               Accumulate = options.Accumulate }

@@ -122,6 +122,9 @@ module Trainer =
         let struct (theta, moments) =
             AdamW.step options.AdamW mask rate number gradient state.Moments state.Theta
 
+        if not (theta.isfinite().all().item<bool> ()) then
+            raise (TrainingDivergedException(number, "a parameter is no longer finite"))
+
         let report =
             { Step = number
               Loss = value

@@ -144,6 +144,19 @@ let tests =
               refuses "unexpected extra" (rewriteTensors (Map.add "extra" (torch.zeros 1L)))
               refuses "not finite" (rewriteTensors (Map.add first' (torch.full (2L, nanf.ToScalar()))))
           }
+          test "weights of another save are not paired with the manifest" {
+              Golden.inTemporaryFolder (fun folder ->
+                  let spec = specs.Head
+                  let save seed = Adapter.save folder config "sha256:base" spec (Reft.init spec config (Rng.ofSeed seed))
+                  save 1L
+                  let older = File.ReadAllBytes(Path.Combine(folder, "reft.safetensors"))
+                  save 2L
+                  // As if the process had died between the two renames.
+                  File.WriteAllBytes(Path.Combine(folder, "reft.safetensors"), older)
+
+                  Expect.throwsC (fun () -> Adapter.load Registry.standard None config folder |> ignore) (fun e ->
+                      Expect.stringContains e.Message "does not belong to" "message"))
+          }
           test "a custom intervention that the reader has not registered is refused by name" {
               Golden.inTemporaryFolder (fun folder ->
                   let spec = mine |> at (blockOutput [ 0 ]) (first 1)

@@ -62,6 +62,22 @@ let tests =
                 Positions.Explicit [ b; b + c ]
                 every a + span b c + first c ]
               |> List.forall (fun positions -> Positions.parse (string positions) = positions))
+          test "numbers that no context has are refused, not counted" {
+              for text in [ "span1:2147483647"; "f2147483647+l2147483647"; "at2147483647" ] do
+                  Expect.throwsT<System.ArgumentException> (fun () -> Positions.parse text |> ignore) text
+
+              Expect.throwsT<System.ArgumentException>
+                  (fun () -> Positions.groups Tying.EachPosition (first 500_000) |> ignore)
+                  "half a million sets of parameters"
+          }
+          test "a position keeps its parameters in a prompt that lacks an earlier one" {
+              let slots count =
+                  Positions.Explicit [ 50; 3 ]
+                  |> Positions.resolve (Some ShortPrompt.Paper) Tying.EachPosition count
+
+              Expect.equal (slots 100) [ struct (0, 50); struct (1, 3) ] "long"
+              Expect.equal (slots 10) [ struct (1, 3) ] "short"
+          }
           test "what is no position is refused" {
               for text in [ ""; "7"; "f"; "f0"; "l-1"; "f7+"; "x3"; "span3"; "at"; "f7l7"; "every0" ] do
                   Expect.throwsT<System.ArgumentException> (fun () -> Positions.parse text |> ignore) text

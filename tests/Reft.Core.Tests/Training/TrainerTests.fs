@@ -195,6 +195,41 @@ let tests =
 
                   Expect.isLessThan (relative product difference) 2e-2 "Hessian product and difference of gradients")
           }
+          test "the fused loss refuses second derivatives instead of giving wrong ones" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+                  let theta = Reft.init spec config (Rng.ofSeed 4L)
+                  let f = Loss.reft spec model (Batch.create PaddingSide.Right rows) |> Loss.ofVector theta
+                  let v = torch.ones_like theta.Vector
+
+                  Expect.throwsC (fun () -> dsharp.hessianv f theta.Vector v |> ignore) (fun e ->
+                      Expect.stringContains e.Message "Loss.reftSmooth" "message")
+
+                  dsharp.grad f theta.Vector |> ignore)
+          }
+          test "a second run on a trained state has its own schedule" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+
+                  let run state =
+                      Fit.run fast (Loss.reft spec model) (List.toArray rows) [||] quiet CancellationToken.None state
+
+                  let rates result =
+                      result.History |> List.map (fun p -> p.Report.LearningRate)
+
+                  let first = run (start ())
+                  Expect.equal (rates (run first.State)) (rates first) "learning rates")
+          }
+          test "a step that makes a parameter infinite is refused" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+
+                  Expect.throwsT<TrainingDivergedException>
+                      (fun () ->
+                          Trainer.step (Trainer.options 1e39) (Loss.reft spec model) [| Batch.create PaddingSide.Right rows |] (start ())
+                          |> ignore)
+                      "diverged")
+          }
           test "an empty dataset, and rows without a scored token, are refused" {
               let refuses text examples =
                   Expect.throwsC (fun () -> fit fast examples CancellationToken.None |> ignore) (fun e ->
