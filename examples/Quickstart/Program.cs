@@ -70,4 +70,5 @@ Console.WriteLine($"""
     Altogether {total.Elapsed.TotalSeconds:F0} s
     """);
 
-return reloaded == after && after.Ranked > before.Ranked ? 0 : 1;
+// A gain that a lucky run could have is no success.
+return reloaded == after && after.Ranked >= before.Ranked + 0.2 ? 0 : 1;

@@ -146,6 +146,8 @@ internal static class InspectCommand
         yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {string.Join(", ", facts.EosIds)}";
         yield return model.Tokenizer is { } tokenizer
             ? $"tokenizer       {tokenizer.VocabularySize} tokens"
+            : model.TokenizerProblem is { } problem
+            ? $"tokenizer       not supported: rows of token ids work ({problem})"
             : (FormattableString)$"tokenizer       none: rows of token ids work";
         yield return $"sites           layers.0 … layers.{facts.LayerCount - 1}, each with";
         foreach (var component in Sites.ComponentNames)

@@ -2,18 +2,11 @@ namespace Reft.Cli;
 
 /// <summary>
 /// Where an adapter will be saved. That it can be is found out before an hour of training, not after it; a run that saves
-/// nothing leaves no empty folder.
+/// nothing leaves no empty folder, however it ends.
 /// </summary>
-internal sealed class OutputFolder : IDisposable
+internal sealed class OutputFolder
 {
-    private readonly bool _isNew;
-    private bool _saved;
-
-    private OutputFolder(string path, bool isNew)
-    {
-        Path = path;
-        _isNew = isNew;
-    }
+    private OutputFolder(string path) => Path = path;
 
     public string Path { get; }
 
@@ -24,7 +17,7 @@ internal sealed class OutputFolder : IDisposable
             throw new IOException($"--output: expected a folder, found the file {path}");
         }
 
-        var isNew = !Directory.Exists(path);
+        var made = Missing(path);
         try
         {
             Directory.CreateDirectory(path);
@@ -35,21 +28,29 @@ internal sealed class OutputFolder : IDisposable
         {
             throw new IOException($"--output: cannot write into {path}: {e.Message}", e);
         }
-
-        return new OutputFolder(path, isNew);
-    }
-
-    public void Save(ReftModel model)
-    {
-        model.SaveAdapter(Path);
-        _saved = true;
-    }
-
-    public void Dispose()
-    {
-        if (_isNew && !_saved && Directory.Exists(Path) && !Directory.EnumerateFileSystemEntries(Path).Any())
+        finally
         {
-            Directory.Delete(Path);
+            foreach (var folder in made.Where(folder =>
+                Directory.Exists(folder) && !Directory.EnumerateFileSystemEntries(folder).Any()))
+            {
+                Directory.Delete(folder);
+            }
         }
+
+        return new OutputFolder(path);
+    }
+
+    public void Save(ReftModel model) => model.SaveAdapter(Path);
+
+    // The folder and those above it that are not there, from the innermost.
+    private static List<string> Missing(string path)
+    {
+        var missing = new List<string>();
+        for (var folder = new DirectoryInfo(path); folder is { Exists: false }; folder = folder.Parent)
+        {
+            missing.Add(folder.FullName);
+        }
+
+        return missing;
     }
 }

@@ -5,6 +5,7 @@ namespace Reft.Cli;
 /// <summary><c>reft train</c>: from a model and rows to an adapter.</summary>
 internal static class TrainCommand
 {
+    private const string NothingSaved = "stopped before the first step: nothing is saved";
     private static readonly TrainingOptions Preset = new();
 
     private static readonly Option<string> Model = CommonOptions.Model();
@@ -38,7 +39,7 @@ internal static class TrainCommand
         "--untie", "First and last tokens have parameters of their own. The default.");
 
     private static readonly Option<double> LearningRate = Values.Option(
-        "--lr", "X", "The largest learning rate.", Preset.LearningRate, Values.Number("a number > 0", x => x > 0));
+        "--lr", "X", "The largest learning rate.", Preset.LearningRate, Values.Number("a number > 0 and ≤ 1000", x => x is > 0 and <= 1000));
 
     private static readonly Option<int> Epochs = Values.Option(
         "--epochs", "N", "Passes over the data.", Preset.Epochs, Values.IntegerFrom(1));
@@ -95,23 +96,32 @@ internal static class TrainCommand
     private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
+        using var signals = new StopSignals();
         var data = TrainingData.FromJsonLines(parsed.GetRequiredValue(Data));
         var heldOut = parsed.GetValue(EvalData) is { } file ? TrainingData.FromJsonLines(file) : null;
-        using var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
+        var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
         using var model = Load(parsed);
         var options = Options(parsed, heldOut, model.Config.ContextLength);
 
-        var before = heldOut is null ? (double?)null : Evaluate(model, heldOut, options);
+        double? before;
+        try
+        {
+            before = heldOut is null ? null : Evaluate(model, heldOut, options, signals.Token);
+        }
+        catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
+        {
+            return Failure.Say(NothingSaved, signals.RequestedExit);
+        }
+
         var described = model.Describe();
         Terminal.Say(
             $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {data.Count} rows");
 
-        using var signals = new StopSignals();
         var result = await FitAsync(model, data, options, folder, signals.Token).ConfigureAwait(false);
         var stopped = result.Cancelled ? signals.RequestedExit : ExitCode.Success;
         if (result.Cancelled && result.History.Count == 0)
         {
-            return Failure.Say("stopped before the first step: nothing is saved", stopped);
+            return Failure.Say(NothingSaved, stopped);
         }
 
         folder.Save(model);
@@ -166,9 +176,10 @@ internal static class TrainCommand
         };
     }
 
-    private static double Evaluate(ReftModel model, TrainingData heldOut, TrainingOptions options)
+    private static double Evaluate(ReftModel model, TrainingData heldOut, TrainingOptions options, CancellationToken stop)
     {
-        var loss = model.Evaluate(heldOut, options.BatchSize, options.MaxLength);
+        Terminal.Say($"measuring the held-out loss before training");
+        var loss = model.Evaluate(heldOut, options.BatchSize, options.MaxLength, stop);
         Terminal.Say($"held-out loss before training {loss:0.0000}, on {heldOut.Count} rows");
         return loss;
     }

@@ -7,6 +7,8 @@ namespace Reft.Cli;
 /// <summary>Options whose values are read strictly and in the same way everywhere, whatever the machine's language.</summary>
 internal static class Values
 {
+    private const int Most = 1_000_000;
+
     /// <summary>An option with a default, read by a function that throws <see cref="ArgumentException"/>.</summary>
     public static Option<T> Option<T>(string name, string help, string description, T preset, Func<string, T> read) =>
         new(name)
@@ -38,11 +40,12 @@ internal static class Values
     public static Option<bool> Flag(string name, string description) =>
         new(name) { Description = description, Arity = ArgumentArity.Zero };
 
-    /// <summary>An integer of this size at least.</summary>
+    /// <summary>An integer of this size at least, and not so large that it can only be a slip.</summary>
     public static Func<string, int> IntegerFrom(int least) =>
-        text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= least
+        text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
+            && number >= least && number <= Most
             ? number
-            : throw new ArgumentException($"expected an integer ≥ {least}, found '{text}'");
+            : throw new ArgumentException($"expected an integer of {least} … {Most}, found '{text}'");
 
     /// <summary>A seed.</summary>
     public static long Seed(string text) =>

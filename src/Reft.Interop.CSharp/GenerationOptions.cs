@@ -9,6 +9,12 @@ public sealed record GenerationOptions
     /// <summary>Whether to go on after an end-of-sequence token, so that exactly <see cref="MaxNewTokens"/> come.</summary>
     public bool IgnoreEos { get; init; }
 
+    /// <summary>
+    /// Tokens that end a row, besides the model's own end-of-sequence tokens; also where <see cref="IgnoreEos"/> is set. The
+    /// token itself is the last of the row's new tokens.
+    /// </summary>
+    public IReadOnlyList<int> StopIds { get; init; } = [];
+
     /// <summary>Rows that are generated together.</summary>
     public int BatchSize { get; init; } = 8;
 }

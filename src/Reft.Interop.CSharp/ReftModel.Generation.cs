@@ -43,9 +43,9 @@ public sealed partial class ReftModel
     public IEnumerable<GenerationResult> GenerateRows(IEnumerable<DataRow> rows, GenerationOptions? options = null)
     {
         options ??= new GenerationOptions();
-        CheckBatchSize(options.BatchSize);
+        Check(options);
         return rows
-            .Select((row, i) => _encoder.Encode(RowUse.Generate, row, i).Ids)
+            .Select((row, i) => PromptOf(row, i, options))
             .Chunk(options.BatchSize)
             .SelectMany(prompts => Complete(prompts, options));
     }
@@ -61,7 +61,7 @@ public sealed partial class ReftModel
     /// <exception cref="ArgumentException">The prompt and the new tokens do not fit the model's context.</exception>
     public IAsyncEnumerable<GeneratedPiece> GenerateStreamAsync(
         string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default) =>
-        Stream(_encoder.Encode(RowUse.Generate, new DataRow { Prompt = prompt }, 0).Ids, options ?? new(), cancellationToken);
+        Stream(new DataRow { Prompt = prompt }, options ?? new(), cancellationToken);
 
     /// <summary>
     /// What the model says after a prompt of token ids, as
@@ -74,7 +74,7 @@ public sealed partial class ReftModel
     /// <exception cref="ArgumentException">The prompt and the new tokens do not fit the model's context.</exception>
     public IAsyncEnumerable<GeneratedPiece> GenerateStreamAsync(
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default) =>
-        Stream(_encoder.Encode(RowUse.Generate, new DataRow { InputIds = promptIds }, 0).Ids, options ?? new(), cancellationToken);
+        Stream(new DataRow { InputIds = promptIds }, options ?? new(), cancellationToken);
 
     private static void CheckBatchSize(int batchSize)
     {
@@ -84,23 +84,62 @@ public sealed partial class ReftModel
         }
     }
 
+    private void Check(GenerationOptions options)
+    {
+        CheckBatchSize(options.BatchSize);
+        if (options.MaxNewTokens < 0)
+        {
+            throw new ArgumentException($"expected MaxNewTokens of 0 or more, found {options.MaxNewTokens}", nameof(options));
+        }
+
+        foreach (var id in options.StopIds.Where(id => id < 0 || id >= Config.VocabularySize))
+        {
+            throw new ArgumentException($"expected StopIds of 0 … {Config.VocabularySize - 1}, found {id}", nameof(options));
+        }
+    }
+
+    private int[] PromptOf(DataRow row, int index, GenerationOptions options)
+    {
+        var prompt = _encoder.Encode(RowUse.Generate, row, index).Ids;
+        var room = Config.ContextLength - prompt.Length;
+        return room >= (options.MaxNewTokens ?? 1)
+            ? prompt
+            : throw new ArgumentException(
+                $"{row.Source ?? $"row {index}"} has a prompt of {prompt.Length} tokens, and {options.MaxNewTokens ?? 1} new ones would pass the model's context of {Config.ContextLength}: shorten the prompt or ask for at most {Math.Max(0, room)} new tokens",
+                nameof(row));
+    }
+
     private FSharpList<Core.BoundReft> Bound() => _attached is { } attached ? [attached.Bound] : [];
 
-    private Core.GenerateOptions Decoding(GenerationOptions options, int longest) =>
-        new(
-            options.MaxNewTokens ?? Math.Clamp(Config.ContextLength - longest, 1, DefaultNewTokens),
-            options.IgnoreEos ? [] : Config.EosIds.ToFSharpList(),
-            Core.PaddingSide.Left);
+    private int LimitOf(int[] prompt, GenerationOptions options) =>
+        options.MaxNewTokens ?? Math.Min(Config.ContextLength - prompt.Length, DefaultNewTokens);
+
+    private Core.GenerateOptions Decoding(int limit, GenerationOptions options) =>
+        new(limit, options.StopIds.Concat(options.IgnoreEos ? [] : EndIds()).ToFSharpList(), Core.PaddingSide.Left);
 
     private GenerationResult[] Complete(int[][] prompts, GenerationOptions options)
     {
         using var work = _gate.Read();
-        var decoding = Decoding(options, prompts.Max(prompt => prompt.Length));
-        return
-        [
-            .. Core.Generate.complete(decoding, Bound(), Model, prompts.ToFSharpList())
-                .Select(ids => new GenerationResult(ids, Tokenizer?.Decode(ids))),
-        ];
+        var results = new GenerationResult[prompts.Length];
+
+        // Rows of one limit run together: what a row says must not depend on how long the others' prompts are.
+        foreach (var group in Enumerable.Range(0, prompts.Length).GroupBy(row => LimitOf(prompts[row], options)))
+        {
+            var completions = Core.Generate.complete(
+                Decoding(group.Key, options), Bound(), Model, group.Select(row => prompts[row]).ToFSharpList());
+            foreach (var (row, ids) in group.Zip(completions))
+            {
+                results[row] = new GenerationResult(ids, Tokenizer?.Decode(ids));
+            }
+        }
+
+        return results;
+    }
+
+    private IAsyncEnumerable<GeneratedPiece> Stream(DataRow row, GenerationOptions options, CancellationToken cancellationToken)
+    {
+        Check(options);
+        return Stream(PromptOf(row, 0, options), options, cancellationToken);
     }
 
     private async IAsyncEnumerable<GeneratedPiece> Stream(
@@ -147,7 +186,7 @@ public sealed partial class ReftModel
     private void Produce(int[] prompt, GenerationOptions options, ChannelWriter<GeneratedPiece> pieces, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        var decoding = Decoding(options, prompt.Length);
+        var decoding = Decoding(LimitOf(prompt, options), options);
         var decoder = Tokenizer?.Value.Stream(true);
         var count = 0;
         foreach (var token in Core.Generate.greedy(decoding, Bound(), Model, new[] { prompt }.ToFSharpList()))

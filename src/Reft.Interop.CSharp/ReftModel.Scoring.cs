@@ -5,10 +5,13 @@ namespace Reft;
 public sealed partial class ReftModel
 {
     /// <summary>How likely the model finds each row, in order and lazily: a batch is computed when its first row is asked for.</summary>
-    /// <param name="rows">Rows of every form that <see cref="RowUse.Score"/> allows. No EOS is added.</param>
+    /// <param name="rows">
+    /// Rows of every form that <see cref="RowUse.Score"/> allows. No EOS is added. Rows with a prompt or labels are cut to
+    /// the model's context as in training.
+    /// </param>
     /// <param name="batchSize">Rows that are computed together.</param>
     /// <exception cref="InvalidDataException">A row is not of a form to score: the message names it and its field.</exception>
-    /// <exception cref="ArgumentException">A row is longer than the model's context.</exception>
+    /// <exception cref="ArgumentException">A row without a prompt and labels is longer than the model's context.</exception>
     public IEnumerable<RowScore> Score(IEnumerable<DataRow> rows, int batchSize = 8)
     {
         CheckBatchSize(batchSize);
@@ -41,6 +44,11 @@ public sealed partial class ReftModel
     private Core.Example ToScore(DataRow row, int index)
     {
         var example = _encoder.Encode(RowUse.Score, row, index);
+        if (row is not { Prompt: null, Labels: null, PromptLength: null })
+        {
+            return Core.ExampleModule.truncate(Config.ContextLength, example);
+        }
+
         return example.Ids.Length <= Config.ContextLength
             ? example
             : throw new ArgumentException(

@@ -53,9 +53,11 @@ public sealed partial class ReftModel
     /// <param name="data">The rows; those without a scored token are left out.</param>
     /// <param name="batchSize">Rows that are computed together.</param>
     /// <param name="maxLength">Longer rows are cut as in training; the model's context where it is not given.</param>
+    /// <param name="cancellationToken">Ends it before its next batch, with <see cref="OperationCanceledException"/>.</param>
     /// <exception cref="ArgumentException">No token is scored.</exception>
     /// <exception cref="InvalidDataException">A row is not of a form to train on: the message names it and its field.</exception>
-    public double Evaluate(TrainingData data, int batchSize = 8, int? maxLength = null)
+    public double Evaluate(
+        TrainingData data, int batchSize = 8, int? maxLength = null, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxLength ?? 2, 2);
@@ -65,7 +67,11 @@ public sealed partial class ReftModel
                 maxLength ?? Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)))
             .Where(example => example.ScoredCount > 0)
             .Chunk(batchSize)
-            .Select(examples => Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList()));
+            .Select(examples =>
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                return Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList());
+            });
         return MeanLoss(batches);
     }
 

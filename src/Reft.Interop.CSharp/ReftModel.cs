@@ -20,37 +20,45 @@ public sealed partial class ReftModel : IDisposable
     private readonly WorkGate _gate = new();
     private AttachedReft? _attached;
 
-    private ReftModel(Core.LoadedModel loaded, Core.TextTokenizer? tokenizer)
+    private ReftModel(Core.LoadedModel loaded, Core.TextTokenizer? tokenizer, string? refusal)
     {
         _loaded = loaded;
         Config = ModelFacts.Of(loaded);
         Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
-        _encoder = new RowEncoder(tokenizer, Config.VocabularySize, TrainingEos());
+        TokenizerProblem = refusal;
+        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, TrainingEos());
     }
 
     /// <summary>The model's shape, and how it was loaded.</summary>
     public ModelFacts Config { get; }
 
-    /// <summary>Its tokenizer; null where the folder has none, and rows of token ids alone work.</summary>
+    /// <summary>Its tokenizer; null where the folder has none that is supported, and rows of token ids alone work.</summary>
     public ModelTokenizer? Tokenizer { get; }
+
+    /// <summary>
+    /// Why the folder's <c>tokenizer.json</c> cannot be used; null where it can, or there is none. Text is then refused with
+    /// this message.
+    /// </summary>
+    public string? TokenizerProblem { get; }
 
     /// <summary>What is attached; empty where nothing is.</summary>
     public ReftSpec Spec { get; private set; } = new();
 
     private Core.Transformer Model => _loaded.Model;
 
-    /// <summary>Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c>.</summary>
+    /// <summary>
+    /// Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c>. One that
+    /// is not supported is no error until text is needed: see <see cref="TokenizerProblem"/>.
+    /// </summary>
     /// <exception cref="FileNotFoundException">A file is missing; the message says which was expected.</exception>
-    /// <exception cref="InvalidDataException">A file is damaged, or of a kind that is not supported.</exception>
+    /// <exception cref="InvalidDataException">The configuration or the weights are damaged, or of a kind that is not supported.</exception>
     /// <exception cref="ArgumentException">The options name no device.</exception>
     /// <exception cref="InvalidOperationException">The options name a device that this machine has not.</exception>
     public static ReftModel Load(string folder, ModelOptions? options = null)
     {
         options ??= new ModelOptions();
-        var tokenizer = options.LoadTokenizer && Directory.Exists(folder) && Core.TokenizerFile.exists(folder)
-            ? Core.TokenizerFile.load(folder)
-            : null;
-        return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer);
+        var (tokenizer, refusal) = options.LoadTokenizer ? TokenizerOf(folder) : (null, null);
+        return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal);
     }
 
     /// <summary>Loads a model folder and attaches a spec, with fresh parameters.</summary>
@@ -161,6 +169,24 @@ public sealed partial class ReftModel : IDisposable
         }
     }
 
+    // Rows of token ids need no tokenizer: one that cannot be read is refused when text comes.
+    private static (Core.TextTokenizer? Tokenizer, string? Refusal) TokenizerOf(string folder)
+    {
+        if (!Directory.Exists(folder) || !Core.TokenizerFile.exists(folder))
+        {
+            return (null, null);
+        }
+
+        try
+        {
+            return (Core.TokenizerFile.load(folder), null);
+        }
+        catch (InvalidDataException e)
+        {
+            return (null, e.Message);
+        }
+    }
+
     private static Core.LoadOptions LoadOptions(ModelOptions options)
     {
         var defaults = Core.Checkpoint.defaults(); // The first touch of libtorch: torch.Device below needs it.
@@ -196,11 +222,15 @@ public sealed partial class ReftModel : IDisposable
     [GeneratedRegex(@"^cuda(:[0-9]{1,2})?$")]
     private static partial Regex CudaDevice();
 
+    // What ends a generation; the tokenizer's end where the configuration names none.
+    private IReadOnlyList<int> EndIds() =>
+        Config.EosIds.Count > 0 ? Config.EosIds : Tokenizer?.EosId is { } named ? [named] : [];
+
     // The tokenizer's own end if the model stops at it: of several ends (of text, of turn) that one ends a completion.
     private int? TrainingEos() =>
-        Tokenizer?.EosId is { } named && (Config.EosIds.Count == 0 || Config.EosIds.Contains(named))
-            ? named
-            : Config.EosIds.Count > 0 ? Config.EosIds[0] : null;
+        EndIds() is not [var first, ..] ends ? null
+        : Tokenizer?.EosId is { } named && ends.Contains(named) ? named
+        : first;
 
     private AttachedReft Attached() =>
         _attached ?? throw new InvalidOperationException(

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Expecto;
 using Expecto.CSharp;
 
@@ -21,7 +22,13 @@ public static class GenerationTests
             Runner.TestCase("without a limit it stops where the context ends", ContextEnds),
             Runner.TestCase("bad prompts are refused", Refusals),
             Runner.TestCase("scores: lengths, the mean over scored tokens, one token", Scores),
+            Runner.TestCase("a row that training cuts is cut alike in a score; a bare one is refused", LongScores),
+            Runner.TestCase("ids of text that the model has not are refused", ForeignIds),
+            Runner.TestCase("the limit of a row does not depend on its batch", LimitPerRow),
+            Runner.TestCase("own stop ids end a row, also where EOS is ignored", StopIds),
+            Runner.TestCase("without an EOS of its own, a model ends at the tokenizer's", TokenizerEos),
             Runner.TestCase("prompts get the prefix, completions nothing, and training alone an EOS", TextRows),
+            Runner.TestCase("a tokenizer of another kind is refused only where text is needed", OtherTokenizer),
         ]);
 
     private static List<GeneratedPiece> Collect(IAsyncEnumerable<GeneratedPiece> pieces, int most = int.MaxValue)
@@ -119,7 +126,12 @@ public static class GenerationTests
         Check.Throws<InvalidDataException>(() => model.Generate([]), "input_ids", "at least one token");
         Check.Throws<InvalidDataException>(() => model.Generate([1, -1]), "input_ids[1]", "-1");
         Check.Throws<InvalidDataException>(() => model.Generate("abc"), "tokenizer.json");
-        Check.Throws<ArgumentException>(() => model.Generate([.. Enumerable.Repeat(3, 129)]), "128");
+        Check.Throws<ArgumentException>(() => model.Generate([.. Enumerable.Repeat(3, 129)]), "row 0", "128");
+        DataRow[] empty = [new() { InputIds = [1] }, new() { InputIds = [1, 5], PromptLength = 0, Source = "rows:7" }];
+        Check.Throws<InvalidDataException>(() => _ = model.GenerateRows(empty).ToArray(), "rows:7", "prompt_length");
+        Check.Throws<ArgumentException>(
+            () => _ = model.GenerateRows([new DataRow { InputIds = [1, 5], Source = "rows:8" }], Twelve with { MaxNewTokens = int.MaxValue }).ToArray(),
+            "rows:8", "126");
         Check.Throws<ArgumentException>(() => model.Score([.. Enumerable.Repeat(3, 129)]), "128");
         Check.Throws<ArgumentException>(() => model.GenerateBatch([[1]], Twelve with { BatchSize = 0 }), "BatchSize");
     }
@@ -144,6 +156,81 @@ public static class GenerationTests
         Check.That(
             Math.Abs(model.Evaluate(TrainingData.FromRows([rows[0]])) - scores[0].Loss!.Value) < 1e-4,
             "training's loss and the score's should agree");
+    }
+
+    private static void LongScores()
+    {
+        using var model = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec);
+        int[] ids = [1, .. Enumerable.Range(3, 139)];
+        var row = new DataRow { InputIds = ids, PromptLength = 100 };
+        var score = model.Score([row]).Single();
+        Check.Same(ids[..128], score.TokenIds, "ids within the context");
+        Check.That(
+            Math.Abs(model.Evaluate(TrainingData.FromRows([row])) - score.Loss!.Value) < 1e-4, "training's loss and the score's should agree");
+        Check.Equal(null, model.Score([row with { PromptLength = 130 }]).Single().Loss, "a prompt that fills the context");
+        Check.Throws<ArgumentException>(() => _ = model.Score([row with { PromptLength = null, Source = "rows:7" }]).Single(), "rows:7", "140");
+    }
+
+    private static void ForeignIds()
+    {
+        using var folder = TinyLlama.WithTokenizer();
+        var file = folder.File("tokenizer.json");
+        File.WriteAllText(file, File.ReadAllText(file).Replace($"\"z\":{TinyLlama.IdOf('z')}", "\"z\":999", StringComparison.Ordinal));
+        using var model = ReftModel.Load(folder.Path, TinyLlama.Spec);
+        Check.Throws<InvalidDataException>(() => model.Generate("az"), "row 0", "'prompt'", "999");
+        Check.Throws<InvalidDataException>(() => model.Score("az"), "'text'", "999");
+        Check.Throws<InvalidDataException>(
+            () => model.Evaluate(TrainingData.FromRows([new DataRow { Prompt = "a", Completion = "z", Source = "rows:7" }])), "rows:7", "'completion'", "999");
+    }
+
+    private static void LimitPerRow()
+    {
+        using var model = ReftModel.Load(TinyLlama.Folder);
+        int[][] prompts = [[1, 5], [1, .. Enumerable.Range(3, 119)], [1, 9]];
+        var endless = new GenerationOptions { IgnoreEos = true };
+        var batch = model.GenerateBatch(prompts, endless);
+        Check.Same([126, 8, 126], batch.Select(result => result.TokenIds.Count), "new tokens");
+        Check.Same(model.Generate(prompts[2], endless).TokenIds, batch[2].TokenIds, "tokens of the last row");
+    }
+
+    private static void StopIds()
+    {
+        using var model = ReftModel.Load(TinyLlama.Folder);
+        var free = model.Generate([1, 5], Twelve).TokenIds;
+        var stop = free[3];
+        var until = free.TakeWhile(id => id != stop).Append(stop);
+        var options = Twelve with { StopIds = [stop] };
+        Check.Same(until, model.Generate([1, 5], options).TokenIds, "tokens until the stop");
+        Check.Same(until, Collect(model.GenerateStreamAsync([1, 5], options)).Select(piece => piece.TokenId), "streamed tokens");
+        Check.Throws<ArgumentException>(() => model.Generate([1], Twelve with { StopIds = [256] }), "StopIds", "256");
+    }
+
+    private static void TokenizerEos()
+    {
+        using var folder = TinyLlama.WithTokenizer();
+        foreach (var file in new[] { "config.json", "generation_config.json" }.Select(folder.File))
+        {
+            var json = JsonNode.Parse(File.ReadAllText(file))!.AsObject();
+            json["eos_token_id"] = null; // Where it is absent, the family has a default.
+            File.WriteAllText(file, json.ToJsonString());
+        }
+
+        using var model = ReftModel.Load(folder.Path, TinyLlama.Spec);
+        Check.Equal(0, model.Config.EosIds.Count, "EOS ids of the configuration");
+        var data = TrainingData.FromPairs(Enumerable.Repeat(("ab", "c"), 8));
+        model.FitAsync(data, new TrainingOptions { LearningRate = 2e-2, Epochs = 40 }).GetAwaiter().GetResult();
+        Check.Same([TinyLlama.IdOf('c'), 2], model.Generate("ab").TokenIds, "the learnt completion and its end");
+    }
+
+    private static void OtherTokenizer()
+    {
+        using var folder = TinyLlama.WithTokenizer();
+        var file = folder.File("tokenizer.json");
+        File.WriteAllText(file, File.ReadAllText(file).Replace("\"BPE\"", "\"Unigram\"", StringComparison.Ordinal));
+        using var model = ReftModel.Load(folder.Path);
+        Check.That(model.Tokenizer is null && model.TokenizerProblem!.Contains("Unigram", StringComparison.Ordinal), "the problem");
+        Check.Equal(null, model.Generate([1, 5], Twelve).Text, "text after ids");
+        Check.Throws<InvalidDataException>(() => model.Generate("ab"), "row 0", "prompt", "Unigram");
     }
 
     private static void TextRows()

@@ -2,9 +2,10 @@ namespace Reft.Internal;
 
 /// <summary>Rows → token ids, labels and prompts, for one model.</summary>
 /// <param name="Tokenizer">The model's tokenizer, if it has one.</param>
+/// <param name="Refusal">Why the tokenizer that the folder has cannot be used, if so.</param>
 /// <param name="Vocabulary">The number of ids that the model knows.</param>
 /// <param name="EosId">What ends a completion in training, if the model has such a token.</param>
-internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, int Vocabulary, int? EosId)
+internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int? EosId)
 {
     public Core.Example Encode(RowUse use, DataRow row, int index)
     {
@@ -18,19 +19,19 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, int Vocabulary,
             _ => OfIds(row, source),
         };
         return use == RowUse.Generate
-            ? WholePrompt([.. example.Ids.Take(example.Prompt)])
+            ? WholePrompt(NotEmpty(example.Ids[..example.Prompt], "prompt_length", source, "the prompt is empty"))
             : example;
     }
 
     /// <summary>The ids of a prompt, without those that a row may have after it.</summary>
     public int[] EncodePrompt(string text, string field, string source) =>
-        NotEmpty(Needed(field, source).EncodePrompt(text), field, source);
+        NotEmpty(OfText(Needed(field, source).EncodePrompt(text), field, source), field, source);
 
     public int[] CheckIds(IReadOnlyList<int> ids, string field, string source)
     {
         for (var i = 0; i < ids.Count; i++)
         {
-            if (ids[i] < 0 || ids[i] >= Vocabulary)
+            if (!IsKnown(ids[i]))
             {
                 throw RowForm.Refuse(source, $"{field}[{i}]", $"expected a token id of 0 … {Vocabulary - 1}, found {ids[i]}");
             }
@@ -39,14 +40,23 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, int Vocabulary,
         return NotEmpty([.. ids], field, source);
     }
 
+    private bool IsKnown(int id) => id >= 0 && id < Vocabulary;
+
+    // A tokenizer may have tokens for which the model has no row: the embedding would fail without naming the text.
+    private int[] OfText(int[] ids, string field, string source) =>
+        Array.FindIndex(ids, id => !IsKnown(id)) is >= 0 and var i
+            ? throw RowForm.Refuse(
+                source, field, $"its token {i} has the id {ids[i]} in tokenizer.json, and the model knows the ids 0 … {Vocabulary - 1}: the two do not belong together")
+            : ids;
+
     private static Core.Example WholePrompt(int[] ids) => Core.ExampleModule.ofText(ids);
 
     private Core.Example OfCompletion(RowUse use, string prompt, string completion, string source)
     {
         var promptIds = EncodePrompt(prompt, "prompt", source);
-        var completionIds = Needed("completion", source).EncodeCompletion(completion);
+        var completionIds = OfText(Needed("completion", source).EncodeCompletion(completion), "completion", source);
         return use == RowUse.Train && EosId is { } eos
-            ? Core.ExampleModule.ofCompletion(promptIds, [.. completionIds, eos])
+            ? Core.ExampleModule.ofCompletion(promptIds, [.. completionIds, KnownEos(eos, source)])
             : Core.ExampleModule.ofCompletion(promptIds, completionIds);
     }
 
@@ -84,8 +94,16 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, int Vocabulary,
 
     private Core.TextTokenizer Needed(string field, string source) =>
         Tokenizer ?? throw RowForm.Refuse(
-            source, field, "the model's folder holds no tokenizer.json, so text cannot be read: give token ids ('input_ids')");
+            source,
+            field,
+            $"{Refusal ?? "the model's folder holds no tokenizer.json"}; text cannot be read: give token ids ('input_ids')");
 
-    private static int[] NotEmpty(int[] ids, string field, string source) =>
-        ids.Length > 0 ? ids : throw RowForm.Refuse(source, field, "it is empty: expected at least one token");
+    private int KnownEos(int eos, string source) =>
+        IsKnown(eos)
+            ? eos
+            : throw RowForm.Refuse(
+                source, "completion", $"the end-of-sequence token after it has the id {eos}, and the model knows the ids 0 … {Vocabulary - 1}");
+
+    private static int[] NotEmpty(int[] ids, string field, string source, string problem = "it is empty") =>
+        ids.Length > 0 ? ids : throw RowForm.Refuse(source, field, $"{problem}: expected at least one token");
 }

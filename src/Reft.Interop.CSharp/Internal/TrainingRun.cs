@@ -13,6 +13,8 @@ internal sealed class TrainingRun(
     IProgress<TrainingProgress>? progress,
     CancellationToken cancel)
 {
+    private const long MostRowsOfStep = 1_000_000_000;
+
     private readonly Stopwatch _clock = new();
     private readonly List<TrainingProgress> _history = [];
     private long _tokens;
@@ -25,9 +27,11 @@ internal sealed class TrainingRun(
         Positive(options.BatchSize, nameof(options.BatchSize));
         Positive(options.GradientAccumulation, nameof(options.GradientAccumulation));
         Positive(options.EvaluateEvery ?? 1, nameof(options.EvaluateEvery));
+        var rows = (long)options.BatchSize * options.GradientAccumulation;
+        Within(rows <= MostRowsOfStep, "BatchSize · GradientAccumulation", $"{MostRowsOfStep} or less", rows);
         Within(options.LearningRate > 0 && double.IsFinite(options.LearningRate), nameof(options.LearningRate), "a positive number", options.LearningRate);
         Within(options.WarmupRatio is >= 0 and <= 1, nameof(options.WarmupRatio), "0 … 1", options.WarmupRatio);
-        Within(options.WeightDecay >= 0, nameof(options.WeightDecay), "0 or more", options.WeightDecay);
+        Within(options.WeightDecay >= 0 && double.IsFinite(options.WeightDecay), nameof(options.WeightDecay), "a finite number of 0 or more", options.WeightDecay);
         Within(options.MaxGradientNorm is null or > 0, nameof(options.MaxGradientNorm), "a positive number or null", options.MaxGradientNorm);
         Within(
             options.MaxLength is null || (options.MaxLength >= 2 && options.MaxLength <= context),
@@ -61,6 +65,14 @@ internal sealed class TrainingRun(
                     ? "the dataset is empty: expected at least one row to train on"
                     : $"none of the {data.Count} rows has a scored token within {MaxLength} tokens, so there is nothing to learn: raise MaxLength or check the labels",
                 nameof(data));
+        }
+
+        var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
+        var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
+        if (steps > int.MaxValue)
+        {
+            throw new ArgumentException(
+                $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(data));
         }
 
         using var scope = torch.NewDisposeScope();

@@ -17,6 +17,7 @@ public static class CommandTests
             Runner.TestCase("train, inspect, generate and score with the adapter", TrainsAndUses),
             Runner.TestCase("prompts and texts, with a tokenizer", Texts),
             Runner.TestCase("an interrupt keeps the steps taken and exits with 130", Interrupted),
+            Runner.TestCase("an interrupt before the first step saves nothing", InterruptedEarly),
             Runner.TestCase("a reader that stops early ends it quietly", ClosedPipe),
             Runner.TestCase("help and version load no native library", HelpIsLight),
             Runner.TestCase("wrong command lines end with 2 and one line", UsageErrors),
@@ -131,6 +132,19 @@ public static class CommandTests
         Check.Equal(4, model.Describe().Placements.Count, "placements of the loaded adapter");
     }
 
+    private static void InterruptedEarly()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var adapter = folder.File(Path.Combine("new", "adapter"));
+        var heldOut = Write(folder, "heldout.jsonl", Enumerable.Repeat("""{"input_ids": [1, 2, 3], "prompt_length": 2}""", 50_000));
+        var stopped = ReftProcess.Interrupt(
+            "measuring",
+            "train", "--model", TinyLlama.Folder, "--data", TrainingFile(folder, 16), "--eval-data", heldOut, "--output", adapter, "--batch-size", "1");
+        Check.Equal(130, stopped.ExitCode, "exit code");
+        Check.That(stopped.Errors.Contains("nothing is saved", StringComparison.Ordinal), $"expected it to say so, found: {stopped.Errors}");
+        Check.That(!Directory.Exists(folder.File("new")), "expected no folder of a run that saved nothing");
+    }
+
     private static void ClosedPipe()
     {
         using var folder = TinyLlama.NewFolder();
@@ -168,6 +182,12 @@ public static class CommandTests
         ReftProcess.Run().FailedWith(2, "train, generate, score or inspect");
         ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
         ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
+        foreach (var option in new[] { "--rank", "--epochs", "--batch-size", "--max-length" })
+        {
+            ReftProcess.Run([.. train, option, "2000000000"]).FailedWith(2, option, "1000000", "'2000000000'");
+        }
+
+        ReftProcess.Run([.. train, "--lr", "1e30"]).FailedWith(2, "--lr", "1000", "'1e30'");
         ReftProcess.Run([.. train, "--layers", "2,x"]).FailedWith(2, "--layers", "2,x");
         ReftProcess.Run([.. train, "--tie", "--untie"]).FailedWith(2, "--tie", "--untie");
         ReftProcess.Run("generate", "--model", "m").FailedWith(2, "--prompt", "--input");
@@ -205,7 +225,7 @@ public static class CommandTests
         ReftProcess.Run([.. train, "--positions", "f2+f3"]).FailedWith(1, "overlap");
         Check.That(!Directory.Exists(output), "expected no folder of a run that failed");
 
-        var diverged = ReftProcess.Run([.. train, "--lr", "1e30", "--batch-size", "1"]);
+        var diverged = ReftProcess.Run([.. train, "--lr", "1", "--weight-decay", "1e30", "--batch-size", "1"]);
         Check.Equal(1, diverged.ExitCode, "exit code of a run that diverged");
         Check.That(
             diverged.Errors.TrimEnd().Split('\n')[^1] is var last
