@@ -20,6 +20,7 @@ internal static class ReftProcess
     public static Outcome Run(string[] arguments, (string Name, string Value)[] environment)
     {
         using var process = Start(arguments, environment);
+        using var watchdog = Watchdog(process);
         var errors = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         return Ended(process, output, errors.GetAwaiter().GetResult());
@@ -28,7 +29,10 @@ internal static class ReftProcess
     /// <summary>Interrupts it, as Ctrl-C does, when a line on stderr begins with this.</summary>
     public static Outcome Interrupt(string when, params string[] arguments)
     {
-        using var process = Start(arguments, []);
+        // A shell starts background jobs with SIGINT ignored, and a test run in one would pass that on: the command would
+        // rightly ignore it too.
+        using var process = Launch("env", ["--default-signal=INT", "dotnet", Program, .. arguments], []);
+        using var watchdog = Watchdog(process);
         var output = process.StandardOutput.ReadToEndAsync();
         var errors = new StringBuilder();
         var interrupted = false;
@@ -56,9 +60,16 @@ internal static class ReftProcess
         return (first, Ended(process, "", errors.GetAwaiter().GetResult()));
     }
 
-    private static Process Start(string[] arguments, (string Name, string Value)[] environment)
+    /// <summary>Ends a process that does not end by itself, so that a defect fails a test instead of hanging the run.</summary>
+    private static Timer Watchdog(Process process) =>
+        new(_ => process.Kill(entireProcessTree: true), null, Patience, Timeout.InfiniteTimeSpan);
+
+    private static Process Start(string[] arguments, (string Name, string Value)[] environment) =>
+        Launch("dotnet", [Program, .. arguments], environment);
+
+    private static Process Launch(string file, string[] arguments, (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo("dotnet", [Program, .. arguments])
+        var start = new ProcessStartInfo(file, arguments)
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
