@@ -53,7 +53,7 @@ module Generate =
                     (nameof prompts)
                     $"prompt {row} has {prompt.Length} tokens, and {options.MaxNewTokens} new ones would pass the model's context of {model.Config.Context}: shorten the prompt or ask for at most {max 0 (model.Config.Context - prompt.Length)} new tokens")
 
-    let private attachAll (bound: BoundReft list) (context: Context) (model: Transformer) =
+    let private attachActing (bound: BoundReft list) (context: Context) (model: Transformer) =
         // Prompt edits have run in prefill: their effect is in the cache, and a decode step pays nothing for them.
         let acting =
             if context.Offset = 0 then
@@ -61,8 +61,7 @@ module Generate =
             else
                 bound |> List.filter Reft.actsAfterPrompt
 
-        acting
-        |> List.fold (fun model bound -> Reft.attachBound bound context model) model
+        Reft.attachAll acting context model
 
     /// The most likely next token of each row, given the window's ids [batch, length].
     let private next
@@ -83,7 +82,7 @@ module Generate =
         let input = torch.tensor(ids).view(int64 rows, int64 length).``to`` model.Device
 
         let residual =
-            model |> attachAll bound context |> Transformer.residual context input
+            model |> attachActing bound context |> Transformer.residual context input
 
         let last =
             if length = 1 then

@@ -6,10 +6,6 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Score =
 
-    /// Rows of the head at a time, so that the logits of a long text never exist at once.
-    [<Literal>]
-    let private ChunkNumbers = 4_194_304L
-
     /// <summary>
     /// log p(id[i + 1] | id[0 … i]) for every token but the first of each row of a batch. The batch's prompt spans say
     /// which tokens interventions reach.
@@ -20,9 +16,7 @@ module Score =
         use _ = torch.NewDisposeScope()
         let context = model |> Transformer.context None 0 batch.Columns batch.Spans
 
-        let tuned =
-            bound
-            |> List.fold (fun model bound -> Reft.attachBound bound context model) model
+        let tuned = model |> Reft.attachAll bound context
 
         let hidden =
             (tuned |> Transformer.residual context (Batch.ids tuned.Device batch)).view(-1L, int64 tuned.Config.Hidden)
@@ -38,7 +32,7 @@ module Score =
             |> Array.concat
             |> Array.unzip
 
-        let chunk = max 16L (ChunkNumbers / int64 tuned.Config.Vocabulary)
+        let chunk = CrossEntropy.chunkRows (int64 tuned.Config.Vocabulary)
 
         let flat =
             [| for start in 0L .. chunk .. int64 places.Length - 1L do

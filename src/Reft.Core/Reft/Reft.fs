@@ -224,6 +224,10 @@ module Reft =
     let attachBound (bound: BoundReft) (context: Context) (model: Transformer) : Transformer =
         attachPlacements bound.Placements context model
 
+    /// The model with several bound specs attached, one after another.
+    let internal attachAll (bound: BoundReft list) (context: Context) (model: Transformer) : Transformer =
+        bound |> List.fold (fun model bound -> attachBound bound context model) model
+
     /// <summary>
     /// The model with a spec attached, for one context: gradients flow to <paramref name="theta"/>. Attachments stack:
     /// a later one sees the edits of an earlier one.

@@ -13,6 +13,9 @@ module CrossEntropy =
     [<Literal>]
     let private ChunkNumbers = 8_388_608L
 
+    /// How many rows the head reads at a time, so that the logits of a long text never exist at once.
+    let internal chunkRows (vocabulary: int64) : int64 = max 16L (ChunkNumbers / vocabulary)
+
     /// <summary>The formula as it stands: differentiable to every order, holding all logits at once.</summary>
     /// <param name="head">The head.</param>
     /// <param name="hidden">What it reads, after the final norm. [n, hidden]</param>
@@ -59,7 +62,7 @@ module CrossEntropy =
     let fused (head: Linear) (hidden: Tensor) (targets: Tensor) : Tensor =
         let total = hidden.shape[0]
         let vocabulary = head.Weight.shape[0]
-        let rows = max 16L (ChunkNumbers / vocabulary)
+        let rows = chunkRows vocabulary
         let weight = head.Weight.detach ()
 
         let wants (x: Tensor) =

@@ -19,11 +19,6 @@ let private quiet: FitProgress -> TrainState -> unit = fun _ _ -> ()
 let private fit options examples cancel =
     let model = create torch.float32 1L
 
-    use state =
-        { new System.IDisposable with
-            member _.Dispose() = () }
-
-    ignore state
     Fit.run options (Loss.reft spec model) (List.toArray examples) [||] quiet cancel (start ())
 
 let private fast =
@@ -88,7 +83,6 @@ let tests =
               scoped (fun () ->
                   let model = create torch.float32 1L
                   let loss = Loss.reft spec model
-                  let whole = [| Batch.create PaddingSide.Right rows |]
                   // Of unequal numbers of scored tokens, so that a mean of means would be wrong.
                   let uneven = (examples 3L 2 [ 9; 6; 7 ]) @ (examples 5L 4 [ 9 ])
 
@@ -97,7 +91,6 @@ let tests =
                       |> List.map (fun e -> Batch.create PaddingSide.Right [ e ])
                       |> List.toArray
 
-                  ignore whole
                   let options = Trainer.options 1e-2
 
                   let struct (a, stateA) =
