@@ -25,6 +25,10 @@ type Batch =
         Scored: int64[]
         /// That next token, for each of <c>Scored</c>.
         Targets: int64[]
+        /// For each row the numbers of the subspaces that act; empty where all do in every row.
+        Subspaces: int list[]
+        /// The random state of dropout and other noise; <c>None</c> outside training. The trainer gives each its own.
+        Random: Rng option
     }
 
     /// <summary>The number of rows.</summary>
@@ -77,7 +81,26 @@ module Batch =
           Columns = columns
           Spans = spans
           Scored = scored.ToArray()
-          Targets = targets.ToArray() }
+          Targets = targets.ToArray()
+          Subspaces =
+            if examples |> List.forall (fun example -> example.Subspaces.IsEmpty) then
+                [||]
+            else
+                examples |> List.map (fun example -> example.Subspaces) |> List.toArray
+          Random = None }
+
+    /// <summary>The tokens of each row, without padding.</summary>
+    let tokens (batch: Batch) : int[][] =
+        batch.Spans
+        |> Array.mapi (fun row span ->
+            Array.init span.Length (fun token -> int batch.Ids[row * batch.Columns + span.Column token]))
+
+    /// <summary>The context of a whole batch for a model: its tokens, subspaces and random state included.</summary>
+    let context (model: Transformer) (batch: Batch) : Context =
+        { (model |> Transformer.context None 0 batch.Columns batch.Spans) with
+            Tokens = tokens batch
+            Subspaces = batch.Subspaces
+            Random = batch.Random }
 
     /// <summary>The token ids as a tensor. [batch, seq] int64</summary>
     let ids (device: TorchSharp.torch.Device) (batch: Batch) : Tensor =

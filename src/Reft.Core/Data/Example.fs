@@ -12,6 +12,8 @@ type Example =
         Labels: int[]
         /// The number of leading tokens that are the prompt.
         Prompt: int
+        /// The numbers of the subspaces that act on this row, for interventions that have several; empty is all.
+        Subspaces: int list
     }
 
     /// <summary>How many tokens are scored.</summary>
@@ -33,13 +35,15 @@ module Example =
     let ofCompletion (prompt: int[]) (completion: int[]) : Example =
         { Ids = Array.append prompt completion
           Labels = Array.append (Array.create prompt.Length Ignored) completion
-          Prompt = prompt.Length }
+          Prompt = prompt.Length
+          Subspaces = [] }
 
     /// <summary>A text without a prompt of its own: every token but the first is scored, and the whole row is the prompt.</summary>
     let ofText (ids: int[]) : Example =
         { Ids = ids
           Labels = ids |> Array.mapi (fun i id -> if i = 0 then Ignored else id)
-          Prompt = ids.Length }
+          Prompt = ids.Length
+          Subspaces = [] }
 
     /// <summary>
     /// Ids and labels as they are. The prompt is <paramref name="prompt"/> tokens; where that is not given, what precedes
@@ -73,7 +77,8 @@ module Example =
 
         { Ids = ids
           Labels = labels
-          Prompt = prompt }
+          Prompt = prompt
+          Subspaces = [] }
 
     /// <summary>
     /// The example cut to at most <paramref name="length"/> tokens: the completion is cut, the prompt is kept. A prompt
@@ -87,6 +92,7 @@ module Example =
                 Ids = Array.truncate length example.Ids
                 Labels = Array.truncate length example.Labels }
         else
-            { Ids = Array.sub example.Ids (example.Prompt - length) length
-              Labels = Array.create length Ignored
-              Prompt = length }
+            { example with
+                Ids = Array.sub example.Ids (example.Prompt - length) length
+                Labels = Array.create length Ignored
+                Prompt = length }

@@ -5,8 +5,8 @@ open System.Text.Json
 
 /// <summary>
 /// Forms as JSON: <c>{"method": "loreft", "rank": 4}</c>, <c>{"sum": […]}</c>, <c>{"then": […]}</c>,
-/// <c>{"scale": 0.5, "edit": …}</c>, <c>{"gate": …, "edit": …}</c>, <c>{"rows": [0, 2], "edit": …}</c>,
-/// <c>{"custom": "name"}</c>, <c>{"zero": true}</c>.
+/// <c>{"scale": 0.5, "edit": …}</c>, <c>{"gate": …, "edit": …}</c>, <c>{"dropout": 0.1, "of": "edit", "edit": …}</c>,
+/// <c>{"rows": [0, 2], "edit": …}</c>, <c>{"custom": "name"}</c>, <c>{"zero": true}</c>.
 /// </summary>
 [<RequireQualifiedAccess>]
 module FormJson =
@@ -71,6 +71,11 @@ module FormJson =
             writer.WritePropertyName "gate"
             inner gate
             edit gated
+        | Form.Dropout(rate, ofOutput, dropped) ->
+            writer.WritePropertyName "dropout"
+            writeFloat writer rate
+            writer.WriteString("of", (if ofOutput then "output" else "edit"))
+            edit dropped
         | Form.Subspace(rows, chosen) ->
             writer.WriteStartArray "rows"
             rows |> List.iter (fun row -> writer.WriteNumberValue row)
@@ -116,6 +121,14 @@ module FormJson =
             | [ "then", _ ] -> Form.Then(parts "then")
             | [ "scale", factor; "edit", _ ] -> Form.Scale(JsonValue.float factor, inner "edit")
             | [ "gate", _; "edit", _ ] -> Form.Gate(inner "gate", inner "edit")
+            | [ "dropout", rate; "of", what; "edit", _ ] ->
+                let ofOutput =
+                    match JsonValue.string what with
+                    | "output" -> true
+                    | "edit" -> false
+                    | _ -> raise (JsonValue.unexpected "edit or output" what)
+
+                Form.Dropout(JsonValue.float rate, ofOutput, inner "edit")
             | [ "rows", rows; "edit", _ ] ->
                 let rows =
                     rows |> JsonValue.items |> List.map (JsonValue.int 0 System.Int32.MaxValue)
@@ -127,7 +140,7 @@ module FormJson =
             | _ ->
                 raise (
                     JsonValue.unexpected
-                        "an intervention: an object that begins with method, sum, then, scale, gate, rows, custom or zero"
+                        "an intervention: an object that begins with method, sum, then, scale, gate, dropout, rows, custom or zero"
                         value
                 )
 

@@ -36,7 +36,15 @@ module SpecJson =
         writer.WriteStartObject()
         writer.WriteString("site", string placement.Site)
         writer.WriteString("positions", string placement.Where)
-        writer.WriteString("phase", nameOf phases placement.When)
+
+        match placement.When with
+        | Phase.DecodeSteps(start, count) ->
+            writer.WriteStartObject "phase"
+            writer.WriteNumber("decode_start", start)
+            writer.WriteNumber("decode_count", count)
+            writer.WriteEndObject()
+        | phase -> writer.WriteString("phase", nameOf phases phase)
+
         writer.WriteString("tying", nameOf tyings placement.Tie)
         writer.WriteString("short_prompt", nameOf rules placement.ShortPrompt)
         placement.Share |> Option.iter (fun name -> writer.WriteString("share", name))
@@ -57,12 +65,23 @@ module SpecJson =
         with :? System.ArgumentException as e ->
             raise (System.IO.InvalidDataException($"{value.File}: key '{value.Key}': {e.Message}", e))
 
+    let private phase (value: JsonValue) =
+        if value.Element.ValueKind = JsonValueKind.Object then
+            let number key =
+                value |> JsonValue.field key |> JsonValue.int 0 1_000_000
+
+            Phase.DecodeSteps(number "decode_start", number "decode_count")
+        else
+            valueOf phases value
+
     let private placement (registry: Registry) (value: JsonValue) : Placement =
         let field key = JsonValue.field key value
 
         { Site = field "site" |> parsed Site.parse JsonValue.string
-          Where = field "positions" |> parsed Positions.parse JsonValue.string
-          When = field "phase" |> valueOf phases
+          Where =
+            field "positions"
+            |> parsed (Positions.parseWith (Registry.positions registry)) JsonValue.string
+          When = field "phase" |> phase
           What = field "intervention" |> parsed (Registry.intervention registry) FormJson.read
           Tie = field "tying" |> valueOf tyings
           Share = value |> JsonValue.tryField "share" |> Option.map JsonValue.string

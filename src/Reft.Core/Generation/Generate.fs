@@ -71,13 +71,18 @@ module Generate =
         offset
         length
         spans
+        (tokens: int[][])
         (ids: int64[])
         (lastColumns: int[])
         =
         // Inside the step, never across a yield: the consumer may train between two tokens.
         use _ = torch.no_grad ()
         use _ = torch.NewDisposeScope()
-        let context = model |> Transformer.context (Some cache) offset length spans
+
+        let context =
+            { (model |> Transformer.context (Some cache) offset length spans) with
+                Tokens = tokens }
+
         let rows = spans.Length
         let input = torch.tensor(ids).view(int64 rows, int64 length).``to`` model.Device
 
@@ -122,7 +127,14 @@ module Generate =
                 use cache = model |> Transformer.cache rows (batch.Columns + options.MaxNewTokens)
                 let mutable spans = batch.Spans
                 let lastColumns = spans |> Array.map (fun span -> span.Column(span.Length - 1))
-                let mutable ids = next bound model cache 0 batch.Columns spans batch.Ids lastColumns
+                let tokens = prompts |> List.map ResizeArray |> List.toArray
+
+                let soFar () =
+                    tokens |> Array.map (fun row -> row.ToArray())
+
+                let mutable ids =
+                    next bound model cache 0 batch.Columns spans (soFar ()) batch.Ids lastColumns
+
                 let running = Array.create rows true
                 let mutable step = 0
 
@@ -130,7 +142,8 @@ module Generate =
                     if step > 0 then
                         let column = batch.Columns + step - 1
                         spans <- spans |> Array.map (RowSpan.append column)
-                        ids <- next bound model cache column 1 spans ids [||]
+                        Array.iter2 (fun (row: ResizeArray<int>) id -> row.Add(int id)) tokens ids
+                        ids <- next bound model cache column 1 spans (soFar ()) ids [||]
 
                     for row in 0 .. rows - 1 do
                         if running[row] then

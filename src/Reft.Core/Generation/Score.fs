@@ -14,7 +14,7 @@ module Score =
     let logprobs (bound: BoundReft list) (model: Transformer) (batch: Batch) : float32[][] =
         use _ = torch.no_grad ()
         use _ = torch.NewDisposeScope()
-        let context = model |> Transformer.context None 0 batch.Columns batch.Spans
+        let context = Batch.context model batch
 
         let tuned = model |> Reft.attachAll bound context
 

@@ -30,6 +30,8 @@ type Form =
     | Scale of factor: float * edit: Form
     /// An edit times a learnt function of h.
     | Gate of gate: Form * edit: Form
+    /// In training, some numbers of an edit are dropped at random, or some of its output h′.
+    | Dropout of rate: float * ofOutput: bool * edit: Form
     /// Only these latent rows of an edit act.
     | Subspace of rows: int list * edit: Form
     /// A user's own intervention, by the name under which it is registered.
@@ -57,6 +59,9 @@ type Form =
             | Then parts -> parts |> List.map show |> String.concat " >=> " |> sprintf "(%s)"
             | Scale(factor, edit) -> $"{factor} * {show edit}"
             | Gate(gate, edit) -> $"gate {show gate} ({show edit})"
+            | Dropout(rate, ofOutput, edit) ->
+                let what = if ofOutput then ", output" else ""
+                $"dropout({rate}{what}) ({show edit})"
             | Subspace(rows, edit) ->
                 let rows = rows |> List.map string |> String.concat ";"
                 $"onSubspace [{rows}] ({show edit})"

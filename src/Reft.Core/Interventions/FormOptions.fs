@@ -34,3 +34,25 @@ module FormOptions =
         | Some(_, FormOption.Text value) -> value
         | Some(_, other) -> refuse subject key "a word" other
         | None -> otherwise
+
+    /// <summary>A whole number, or <paramref name="otherwise"/> where it is not given.</summary>
+    let int (subject: string) (key: string) (otherwise: int) (options: (string * FormOption) list) : int =
+        match options |> List.tryFind (fst >> (=) key) with
+        | Some(_, FormOption.Int value) -> value
+        | Some(_, other) -> refuse subject key "a whole number" other
+        | None -> otherwise
+
+    /// <summary>A number, whole or not, or <paramref name="otherwise"/> where it is not given.</summary>
+    let float (subject: string) (key: string) (otherwise: float) (options: (string * FormOption) list) : float =
+        match options |> List.tryFind (fst >> (=) key) with
+        | Some(_, FormOption.Float value) -> value
+        | Some(_, FormOption.Int value) -> float value
+        | Some(_, other) -> refuse subject key "a number" other
+        | None -> otherwise
+
+    /// <summary>A switch, or <paramref name="otherwise"/> where it is not given.</summary>
+    let flag (subject: string) (key: string) (otherwise: bool) (options: (string * FormOption) list) : bool =
+        match options |> List.tryFind (fst >> (=) key) with
+        | Some(_, FormOption.Flag value) -> value
+        | Some(_, other) -> refuse subject key "true or false" other
+        | None -> otherwise

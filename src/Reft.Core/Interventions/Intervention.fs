@@ -42,11 +42,21 @@ module Intervention =
         | Edit.Delta f -> f
         | Edit.Replace f -> fun context h -> f context h - h
 
+    let private shape (t: Tensor) = "[" + String.Join(" × ", t.shape) + "]"
+
+    /// A wrong shape would broadcast silently into h.
+    let private refuseShape (h: Tensor) (result: Tensor) =
+        if result.dim () <> h.dim () || result.shape <> h.shape then
+            invalidOp $"an edit must keep the rows' shape: expected {shape h}, found {shape result}"
+
+        result
+
     /// <summary>The rows after an edit: h + Δ, or h′.</summary>
+    /// <exception cref="T:System.InvalidOperationException">The edit gives rows of another shape.</exception>
     let apply (context: Context) (h: Tensor) (edit: Edit) : Tensor =
         match edit with
-        | Edit.Delta f -> h + f context h
-        | Edit.Replace f -> f context h
+        | Edit.Delta f -> h + (f context h |> refuseShape h)
+        | Edit.Replace f -> f context h |> refuseShape h
 
     /// <summary>A method of the library or of your own making, without latent rows.</summary>
     let create (form: Form) (init: int -> Rng -> Parameters) (bind: Parameters -> Edit) : Intervention =
@@ -55,6 +65,27 @@ module Intervention =
           Bind = bind
           BindRows = None
           Parts = [] }
+
+    let private named (name: string) =
+        if String.IsNullOrWhiteSpace name then
+            invalidArg (nameof name) "a custom intervention needs a name, by which it is saved and reloaded"
+
+    /// What a custom function gives: its shape must be the rows', and where its parameters are trained it must depend on
+    /// them.
+    let private refuseCustom (name: string) (what: string) (theta: Parameters) (h: Tensor) (result: Tensor) =
+        if result.dim () <> h.dim () || result.shape <> h.shape then
+            invalidOp
+                $"the intervention '{name}' must return {what} of their own shape: expected {shape h}, found {shape result}"
+
+        let trained =
+            torch.is_grad_enabled ()
+            && theta.Entries |> Seq.exists (fun p -> p.IsTrainable && p.Value.requires_grad)
+
+        if trained && not result.requires_grad then
+            invalidOp
+                $"the intervention '{name}' must return {what} that depends on its parameters by differentiable operations: expected a result with a gradient, found one that is detached (detach(), no_grad(), item() or data in between)"
+
+        result
 
     /// <summary>
     /// Your own intervention. <paramref name="bind"/> gives the change Δ of the rows; it is saved by its name and
@@ -68,26 +99,35 @@ module Intervention =
         (init: int -> Rng -> Parameters)
         (bind: Parameters -> Context -> Tensor -> Tensor)
         : Intervention =
-        if String.IsNullOrWhiteSpace name then
-            invalidArg (nameof name) "a custom intervention needs a name, by which it is saved and reloaded"
+        named name
 
-        // A wrong shape would otherwise broadcast silently into h.
-        let checkedDelta f context (h: Tensor) =
-            let change: Tensor = f context h
+        create (Form.Custom name) init (fun theta ->
+            let change = bind theta
 
-            if change.shape <> h.shape then
-                let shape (t: Tensor) = String.Join(" × ", t.shape)
-
-                invalidOp
-                    $"the intervention '{name}' must return a change of the rows' own shape: expected [{shape h}], found [{shape change}]"
-
-            change
-
-        create (Form.Custom name) init (fun theta -> bind theta |> checkedDelta |> Edit.Delta)
+            Edit.Delta(fun context h -> change context h |> refuseCustom name "a change of the rows" theta h))
 
     /// <summary>Δ = 0: neutral for <c>+</c> and <c>>=></c>.</summary>
     let zero: Intervention =
         create Form.Zero (fun _ _ -> Parameters.empty) (fun _ -> Edit.Delta(fun _ h -> torch.zeros_like h))
+
+    /// <summary>
+    /// Any function of the rows, h ↦ h′, without parameters. It replaces the rows, so that it is exact; saved by its name.
+    /// </summary>
+    /// <param name="name">Lower-case letters, digits and dashes; unique among your interventions.</param>
+    /// <param name="f">Rows [n, width], fp32 → new rows [n, width].</param>
+    let ofFunction (name: string) (f: Tensor -> Tensor) : Intervention =
+        named name
+
+        let replacement (h: Tensor) =
+            let result = f h |> refuseCustom name "rows" Parameters.empty h
+
+            if torch.is_grad_enabled () && h.requires_grad && not result.requires_grad then
+                invalidOp
+                    $"the intervention '{name}' must return rows that depend on the rows it is given by differentiable operations: expected a result with a gradient, found one that is detached. If a constant is meant, return h * 0 + constant"
+
+            result
+
+        create (Form.Custom name) (fun _ _ -> Parameters.empty) (fun _ -> Edit.Replace(fun _ h -> replacement h))
 
     /// The parts of a flattened combination, each with its parameters under its number.
     let private combine (toForm: Form list -> Form) (run: Edit list -> Edit) (parts: Intervention list) : Intervention =
@@ -102,10 +142,14 @@ module Intervention =
           Parts = parts }
 
     let private sumEdits (edits: Edit list) =
-        match edits |> List.map delta with
+        match edits |> List.map delta |> List.indexed with
         | [] -> Edit.Delta(fun _ h -> torch.zeros_like h)
-        | first :: rest ->
-            Edit.Delta(fun context h -> rest |> List.fold (fun total f -> total + f context h) (first context h))
+        | (_, first) :: rest ->
+            Edit.Delta(fun context h ->
+                rest
+                |> List.fold
+                    (fun total (i, f) -> total + f (Context.forPart i context) h)
+                    (first (Context.forPart 0 context) h))
 
     let private chainEdits (edits: Edit list) =
         // A chain stays a change while all its parts are; a replacement anywhere makes it one.
@@ -114,15 +158,21 @@ module Intervention =
 
             Edit.Delta(fun context h ->
                 changes
+                |> List.indexed
                 |> List.fold
-                    (fun total change ->
+                    (fun total (i, change) ->
+                        let context = Context.forPart i context
+
                         match total with
                         | None -> Some(change context h)
                         | Some total -> Some(total + change context (h + total)))
                     (None: Tensor option)
                 |> Option.defaultWith (fun () -> torch.zeros_like h))
         else
-            Edit.Replace(fun context h -> edits |> List.fold (fun h edit -> apply context h edit) h)
+            Edit.Replace(fun context h ->
+                edits
+                |> List.indexed
+                |> List.fold (fun h (i, edit) -> apply (Context.forPart i context) h edit) h)
 
     let private partsOf isSame (part: Intervention) =
         if isSame part.Form then part.Parts else [ part ]
@@ -156,7 +206,7 @@ module Intervention =
 
     /// <summary>
     /// <c>gate g a</c>: the change of <paramref name="edit"/> times g(h), where the gate is an intervention whose
-    /// change is read as a factor for each number of the rows, [n, width].
+    /// change is read as a factor: one for each row, [n, 1], or one for each number of the rows, [n, width].
     /// </summary>
     let gate (factor: Intervention) (edit: Intervention) : Intervention =
         { Form = Form.Gate(factor.Form, edit.Form)
@@ -169,9 +219,60 @@ module Intervention =
             fun theta ->
                 let g = factor.Bind(theta.Sub "gate") |> delta
                 let f = edit.Bind(theta.Sub "edit") |> delta
-                Edit.Delta(fun context h -> g context h * f context h)
+                Edit.Delta(fun context h -> g (Context.forPart 0 context) h * f (Context.forPart 1 context) h)
           BindRows = None
           Parts = [] }
+
+    let private checkRate (rate: float) =
+        if not (rate >= 0.0 && rate < 1.0) then
+            invalidArg (nameof rate) $"expected a dropout rate of 0 … 1 (1 excluded), found {rate}"
+
+    /// Ones and zeros over 1 − rate, drawn from the context's random state; nothing where there is none.
+    let private mask (rate: float) (context: Context) (like: Tensor) =
+        context.Random
+        |> Option.map (fun rng ->
+            let keep = (Rng.uniform 0.0 1.0 (List.ofArray like.shape) rng).ge(rate.ToScalar())
+            keep.``to`` (like.dtype, like.device) / float32 (1.0 - rate))
+
+    let private dropped rate ofOutput (edit: Edit) =
+        let thin context (x: Tensor) =
+            match mask rate context x with
+            | Some mask -> x * mask
+            | None -> x
+
+        if ofOutput then
+            Edit.Replace(fun context h -> apply (Context.forPart 0 context) h edit |> thin (Context.forPart 1 context))
+        else
+            let f = delta edit
+            Edit.Delta(fun context h -> f (Context.forPart 0 context) h |> thin (Context.forPart 1 context))
+
+    let private withDropout rate ofOutput (edit: Intervention) =
+        checkRate rate
+
+        if rate = 0.0 then
+            edit
+        else
+            { edit with
+                Form = Form.Dropout(rate, ofOutput, edit.Form)
+                Bind = edit.Bind >> dropped rate ofOutput
+                BindRows =
+                    edit.BindRows
+                    |> Option.map (fun bind rows -> bind rows >> dropped rate ofOutput)
+                Parts = [] }
+
+    /// <summary>
+    /// In training, each number of the <i>change</i> is dropped with probability <paramref name="rate"/>, and those kept
+    /// grow by 1/(1 − rate). The hidden state itself is never dropped.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">The rate is not in [0, 1).</exception>
+    let dropout (rate: float) (edit: Intervention) : Intervention = withDropout rate false edit
+
+    /// <summary>
+    /// In training, each number of the <i>output</i> h′ = h + Δ is dropped, as pyreft does: the paper's dropout rates were
+    /// tuned so.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">The rate is not in [0, 1).</exception>
+    let dropoutOutput (rate: float) (edit: Intervention) : Intervention = withDropout rate true edit
 
     /// <summary>
     /// <c>onSubspace rows a</c>: only some latent rows of <paramref name="edit"/> act. The changes of the parts of a

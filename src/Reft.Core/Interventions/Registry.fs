@@ -8,7 +8,8 @@ namespace Reft.Core
 type Registry =
     private
         { Methods: Map<string, (string * FormOption) list -> Intervention>
-          Customs: Map<string, Intervention> }
+          Customs: Map<string, Intervention>
+          Functions: Map<string, PositionFunction> }
 
 /// <summary>From <see cref="T:Reft.Core.Form"/> back to an intervention.</summary>
 [<RequireQualifiedAccess>]
@@ -17,7 +18,8 @@ module Registry =
     /// <summary>The methods of the library.</summary>
     let standard: Registry =
         { Methods = Map [ "loreft", Loreft.ofForm ]
-          Customs = Map.empty }
+          Customs = Map.empty
+          Functions = Map.empty }
 
     /// <summary>The same with a user's own intervention, made by <see cref="M:Reft.Core.InterventionModule.define"/>.</summary>
     /// <exception cref="T:System.ArgumentException">The intervention is not a custom one.</exception>
@@ -31,7 +33,28 @@ module Registry =
                 (nameof intervention)
                 $"only custom interventions are registered by name (Intervention.define); found {other}, which needs no registering"
 
+    /// <summary>The same with a function of positions of the user's own.</summary>
+    let addPositions (chosen: PositionFunction) (registry: Registry) : Registry =
+        { registry with
+            Functions = registry.Functions |> Map.add chosen.Name chosen }
+
     let private names map = map |> Map.keys |> String.concat ", "
+
+    /// <summary>The function of positions of a name.</summary>
+    /// <exception cref="T:System.ArgumentException">None of that name is registered.</exception>
+    let positions (registry: Registry) (name: string) : PositionFunction =
+        match registry.Functions.TryFind name with
+        | Some known -> known
+        | None ->
+            let known =
+                if registry.Functions.IsEmpty then
+                    "none is registered"
+                else
+                    $"registered are {names registry.Functions}"
+
+            invalidArg
+                (nameof name)
+                $"the function of positions '{name}' is not registered ({known}): add it to the registry before loading"
 
     /// <summary>The intervention of a form.</summary>
     /// <exception cref="T:System.ArgumentException">The form names a method, option or custom intervention that is not known.</exception>
@@ -51,6 +74,12 @@ module Registry =
             |> List.fold (fun chain next -> chain |> Intervention.andThen next) Intervention.zero
         | Form.Scale(factor, edit) -> make edit |> Intervention.scale factor
         | Form.Gate(gate, edit) -> Intervention.gate (make gate) (make edit)
+        | Form.Dropout(rate, ofOutput, edit) ->
+            make edit
+            |> (if ofOutput then
+                    Intervention.dropoutOutput rate
+                else
+                    Intervention.dropout rate)
         | Form.Subspace(rows, edit) -> make edit |> Intervention.onSubspace rows
         | Form.Custom name ->
             match registry.Customs.TryFind name with

@@ -9,6 +9,8 @@ type Phase =
     | Prompt
     /// On the tokens after the prompt.
     | Decode
+    /// On tokens <c>start</c> … <c>start + count − 1</c> after the prompt: a window of decode steps.
+    | DecodeSteps of start: int * count: int
     /// On all tokens.
     | Always
 
@@ -97,10 +99,12 @@ module ReftSpec =
             match placement.When with
             | Phase.Prompt -> 0, LongPrompt
             | Phase.Decode -> LongPrompt, LongPrompt
+            | Phase.DecodeSteps(start, count) -> LongPrompt + start, min count LongPrompt
             | Phase.Always -> 0, 2 * LongPrompt
 
+        // What a function of the row chooses is known when a batch comes.
         placement.Where
-        |> Positions.resolve (rule placement) placement.Tie count
+        |> Positions.resolveWith (fun _ -> []) (rule placement) placement.Tie count
         |> List.map (fun struct (_, token) -> start + token)
 
     let private refuseOverlap where (tokens: int list) =
@@ -128,12 +132,25 @@ module ReftSpec =
             Positions.validate placement.Where |> ignore
             Positions.groups placement.Tie placement.Where |> ignore
 
+            match placement.When with
+            | Phase.DecodeSteps(start, count) when start < 0 || count < 1 || start > 1_000_000 || count > 1_000_000 ->
+                invalidArg
+                    (nameof spec)
+                    $"{placement.Site}: expected a window of decode steps that starts at 0 … 1000000 and has 1 … 1000000 steps, found start {start} and count {count}"
+            | _ -> ()
+
+            if placement.When <> Phase.Prompt && placement.Where.IsPyreft then
+                invalidArg
+                    (nameof spec)
+                    $"{placement.Site}: pyreft's positions are those of the prompt: expected the phase Prompt, found {placement.When}"
+
             if placement.When <> Phase.Prompt && hasLast placement.Where then
                 invalidArg
                     (nameof spec)
                     $"{placement.Site}: the last tokens are known only in the prompt; expected first, every, all or explicit positions in the phase {placement.When}, found '{placement.Where}'"
 
-            refuseOverlap (string placement.Site) (tokens placement)
+            if not placement.Where.IsPyreft then
+                refuseOverlap (string placement.Site) (tokens placement)
 
         let indexed = List.indexed spec
 

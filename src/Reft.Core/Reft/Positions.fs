@@ -15,6 +15,10 @@ type Positions =
     | All
     /// These tokens, counted from 0.
     | Explicit of int list
+    /// The tokens that a function of the row chooses.
+    | Function of PositionFunction
+    /// Exactly the tokens that pyreft edits, for reproducing its runs; not in unions.
+    | Pyreft of PyreftPositions
     /// All tokens of the parts.
     | Union of Positions list
 
@@ -36,6 +40,8 @@ type Positions =
         | Every step -> $"every{step}"
         | All -> "all"
         | Explicit indices -> indices |> List.map string |> String.concat "," |> sprintf "at%s"
+        | Function chosen -> $"fn:{chosen.Name}"
+        | Pyreft chosen -> string chosen
         | Union parts -> parts |> List.map string |> String.concat "+"
 
 /// <summary>What becomes of <c>first p + last s</c> in a prompt of n tokens when they would overlap.</summary>
@@ -100,21 +106,29 @@ module Positions =
 
                 if List.distinct indices <> indices then
                     invalidArg (nameof positions) $"expected every index once in '{positions}'"
+            | Positions.Pyreft _ when parts positions |> List.length > 1 ->
+                invalidArg
+                    (nameof positions)
+                    $"pyreft's positions are whole by themselves and cannot be united with others: found '{positions}'"
             | Positions.All
+            | Positions.Function _
+            | Positions.Pyreft _
             | Positions.Union _ -> ()
 
         positions
 
     /// <summary>
     /// Reads what <c>ToString</c> prints: pyreft's <c>f7+l7</c>, <c>f3</c>, <c>l1</c>, and <c>all</c>, <c>every2</c>,
-    /// <c>span3:5</c> (five tokens from token 3), <c>at0,4,9</c>, joined by <c>+</c> in any order.
+    /// <c>span3:5</c> (five tokens from token 3), <c>at0,4,9</c>, <c>fn:NAME</c>, joined by <c>+</c> in any order.
     /// </summary>
-    /// <exception cref="T:System.ArgumentException">The text is none of these.</exception>
-    let parse (text: string) : Positions =
+    /// <param name="named">The functions of positions that the text may name.</param>
+    /// <param name="text">What to read.</param>
+    /// <exception cref="T:System.ArgumentException">The text is none of these, or names a function that is not known.</exception>
+    let parseWith (named: string -> PositionFunction) (text: string) : Positions =
         let refuse () =
             invalidArg
                 (nameof text)
-                $"'{text}' is no position: expected fN (the first N tokens of the prompt), lN (the last N), spanS:N, everyN, atI,J,… or all, joined by +"
+                $"'{text}' is no position: expected fN (the first N tokens of the prompt), lN (the last N), spanS:N, everyN, atI,J,…, fn:NAME or all, joined by +"
 
         let number (digits: string) =
             match
@@ -136,6 +150,11 @@ module Positions =
 
             match word, after "every", after "span", after "at", after "f", after "l" with
             | "all", _, _, _, _, _ -> Positions.All
+            | _ when (after "fn:").IsSome -> Positions.Function(named (word.Substring 3))
+            | _ when (after PyreftPositions.Prefix).IsSome ->
+                match PyreftPositions.tryParse word with
+                | Some chosen -> Positions.Pyreft chosen
+                | None -> refuse ()
             | _, Some step, _, _, _, _ -> Positions.Every(number step)
             | _, _, Some span, _, _, _ ->
                 match span.Split ':' with
@@ -151,12 +170,24 @@ module Positions =
         | several -> Positions.Union several
         |> validate
 
+    /// <summary>Reads what <c>ToString</c> prints, without functions of the row; see <see cref="M:Reft.Core.PositionsModule.parseWith"/>.</summary>
+    /// <exception cref="T:System.ArgumentException">The text is no position.</exception>
+    let parse (text: string) : Positions =
+        text
+        |> parseWith (fun name ->
+            invalidArg (nameof text) $"'fn:{name}' names a function of positions, which must be registered to be read")
+
     /// <summary>
     /// The names of the parameter sets that a placement of these positions has; one empty name when all share one set.
     /// </summary>
     /// <exception cref="T:System.ArgumentException">Each position is to have its own set and their number is unknown.</exception>
     let groups (tying: Tying) (positions: Positions) : string list =
-        let parts = parts positions
+        let parts =
+            match positions with
+            | Positions.Pyreft chosen ->
+                PyreftPositions.parts chosen
+                |> List.map (fun prefix -> if prefix then Positions.First 1 else Positions.Last 1)
+            | _ -> parts positions
 
         let named =
             parts
@@ -170,6 +201,10 @@ module Positions =
         | Tying.Tied -> [ "" ]
         | Tying.Groups when parts.Length = 1 -> [ "" ]
         | Tying.Groups -> named |> List.map fst
+        | Tying.EachPosition when positions.IsPyreft ->
+            invalidArg
+                (nameof positions)
+                "pyreft knows parameters tied, or one set for the prefix and one for the suffix: expected the tying Tied or Groups"
         | Tying.EachPosition ->
             let slots =
                 parts
@@ -200,6 +235,7 @@ module Positions =
     /// The tokens of a row: pairs of a group (an index into <see cref="M:Reft.Core.PositionsModule.groups"/>) and a token
     /// in [0, <paramref name="count"/>), without duplicates within a part.
     /// </summary>
+    /// <param name="choose">The tokens of the phase that a function of the row chooses.</param>
     /// <param name="rule">
     /// What to do with short prompts; <c>None</c> outside the prompt, where tokens are edited as they come and a short
     /// phase merely has not come far.
@@ -207,7 +243,8 @@ module Positions =
     /// <param name="tying">Who shares parameters.</param>
     /// <param name="count">The tokens of the phase, e.g. the length of the prompt.</param>
     /// <param name="positions">Which of them.</param>
-    let resolve
+    let resolveWith
+        (choose: PositionFunction -> int list)
         (rule: ShortPrompt option)
         (tying: Tying)
         (count: int)
@@ -243,9 +280,18 @@ module Positions =
             | Positions.Every step -> [ 0..step .. count - 1 ]
             | Positions.All -> [ 0 .. count - 1 ]
             | Positions.Explicit indices -> indices |> List.distinct |> List.filter (fun i -> i < count)
+            | Positions.Function chosen -> choose chosen |> List.distinct |> List.filter (fun i -> i >= 0 && i < count)
+            | Positions.Pyreft _
             | Positions.Union _ -> []
 
         match tying with
+        | _ when positions.IsPyreft ->
+            match positions with
+            | Positions.Pyreft chosen ->
+                PyreftPositions.tokens (tying = Tying.Tied) count chosen
+                |> List.indexed
+                |> List.collect (fun (group, tokens) -> tokens |> List.map (fun token -> struct (group, token)))
+            | _ -> []
         | Tying.Tied ->
             parts
             |> List.collect tokens
@@ -275,3 +321,23 @@ module Positions =
                     |> List.mapi (fun slot token -> struct (start + slot, token))
                     |> List.filter (fun struct (_, token) -> token < count)
                 | _ -> tokens part |> List.mapi (fun slot token -> struct (start + slot, token)))
+
+    /// <summary>
+    /// <see cref="M:Reft.Core.PositionsModule.resolveWith"/> for positions that depend on the number of tokens alone.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">They are a function of the row.</exception>
+    let resolve
+        (rule: ShortPrompt option)
+        (tying: Tying)
+        (count: int)
+        (positions: Positions)
+        : struct (int * int) list =
+        positions
+        |> resolveWith
+            (fun chosen ->
+                invalidArg
+                    (nameof positions)
+                    $"'fn:{chosen.Name}' depends on the row's tokens, which are not given here: expected positions that a number of tokens determines")
+            rule
+            tying
+            count

@@ -6,7 +6,14 @@ open TorchSharp
 
 /// <summary>A placement with its parameters bound: one edit per group.</summary>
 [<NoEquality; NoComparison>]
-type internal BoundPlacement = { Placement: Placement; Edits: Edit[] }
+type internal BoundPlacement =
+    {
+        /// Its place in the spec.
+        Number: int
+        Placement: Placement
+        /// One per group.
+        Edits: Edit[]
+    }
 
 /// <summary>
 /// A spec with its parameters bound, ready to be attached to a model for any number of batches and decode steps.
@@ -50,8 +57,9 @@ module Reft =
                 edit
 
         List.zip spec (ReftSpec.parameterNames spec)
-        |> List.map (fun (placement, names) ->
-            { Placement = placement
+        |> List.mapi (fun number (placement, names) ->
+            { Number = number
+              Placement = placement
               Edits = names |> List.map (edit placement) |> List.toArray })
 
     /// The flat rows (row × seq + column) of the window that each group of a placement edits, with the row and token of each.
@@ -64,13 +72,38 @@ module Reft =
                 match placement.When with
                 | Phase.Prompt -> 0, span.Prompt
                 | Phase.Decode -> span.Prompt, span.Length - span.Prompt
+                | Phase.DecodeSteps(first, count) ->
+                    span.Prompt + first, max 0 (min count (span.Length - span.Prompt - first))
                 | Phase.Always -> 0, span.Length
 
-            for struct (group, token) in
-                Positions.resolve (ReftSpec.rule placement) placement.Tie count placement.Where do
-                let column = span.Column(start + token) - context.Offset
+            let inWindow token =
+                let column = span.Column token - context.Offset
+                token < span.Length && column >= 0 && column < context.Length
 
-                if column >= 0 && column < context.Length then
+            let choose (chosen: PositionFunction) =
+                if context.Tokens.Length = 0 then
+                    invalidOp
+                        $"'fn:{chosen.Name}' at {placement.Site} needs the rows' tokens, which the context has not: make it with Batch.context, or set its Tokens"
+
+                let ask length =
+                    chosen.Choose
+                        { Ids = Array.truncate length context.Tokens[row]
+                          Prompt = span.Prompt }
+                    |> List.map (fun token -> token - start)
+
+                if placement.When = Phase.Prompt then
+                    ask span.Prompt
+                else
+                    // Each token is asked about once it is there, as decoding step by step must.
+                    [ for token in start .. start + count - 1 do
+                          if inWindow token && List.contains (token - start) (ask (token + 1)) then
+                              token - start ]
+
+            for struct (group, token) in
+                Positions.resolveWith choose (ReftSpec.rule placement) placement.Tie count placement.Where do
+                // pyreft's leftover slots may lie behind the prompt: in training they exist, in generation not yet.
+                if inWindow (start + token) then
+                    let column = span.Column(start + token) - context.Offset
                     rows[group].Add(int64 row * int64 context.Length + int64 column))
 
         rows
@@ -84,20 +117,14 @@ module Reft =
                     $"two edits at {site} meet in row {row / int64 context.Length}, column {row % int64 context.Length + int64 context.Offset}: within one spec edits must not overlap. Choose positions that stay apart in short prompts too, add the interventions with +, or attach them one after another."
 
     /// Rows are picked, edited in fp32, rounded once and written back.
-    let private editRows
-        (context: Context)
-        (heads: int)
-        (range: HeadRange option)
-        (edits: (Edit * Tensor) list)
-        (h: Tensor)
-        =
+    let private editRows (heads: int) (range: HeadRange option) (edits: (Edit * Context * Tensor) list) (h: Tensor) =
         let edit (h: Tensor) =
             let flat = h.reshape (-1L, h.shape[2])
 
             let edited =
                 edits
                 |> List.fold
-                    (fun (flat: Tensor) (edit, rows: Tensor) ->
+                    (fun (flat: Tensor) (edit, context, rows: Tensor) ->
                         let picked = flat.index_select(0L, rows).``to`` torch.float32
                         let changed = Intervention.apply context picked edit
                         flat.index_copy (0L, rows, changed.``to`` flat.dtype))
@@ -119,6 +146,13 @@ module Reft =
                       h.narrow (2L, stop, h.shape[2] - stop) ],
                 2L
             )
+
+    /// What an edit sees of the context: where it acts, the batch row of each of its rows, and noise of its own.
+    let private contextOf (context: Context) (bound: BoundPlacement) group (indices: ResizeArray<int64>) =
+        { context with
+            Site = Some bound.Placement.Site
+            Rows = indices.ToArray() |> Array.map (fun index -> int (index / int64 context.Length))
+            Random = context.Random |> Option.map (Rng.fork bound.Number >> Rng.fork group) }
 
     let private attachPlacements (bound: BoundPlacement list) (context: Context) (model: Transformer) =
         // Placements of the same positions resolve once, however many layers they have.
@@ -158,7 +192,10 @@ module Reft =
                     |> List.map (fun (place, members) ->
                         for i, (a, rowsA) in List.indexed members do
                             for b, rowsB in List.skip i members do
-                                if ReftSpec.share a.Placement b.Placement then
+                                // pyreft's slots may meet, and then act one after another.
+                                let pyreft = a.Placement.Where.IsPyreft && b.Placement.Where.IsPyreft
+
+                                if ReftSpec.share a.Placement b.Placement && not pyreft then
                                     let all =
                                         if obj.ReferenceEquals(a, b) then
                                             rowsA
@@ -177,10 +214,12 @@ module Reft =
                         members
                         |> List.map (fun (b, rows) ->
                             Array.zip b.Edits rows
-                            |> Array.filter (fun (_, (indices, _)) -> indices.Count > 0)
-                            |> Array.map (fun (edit, (_, rows)) -> edit, rows)
+                            |> Array.indexed
+                            |> Array.filter (fun (_, (_, (indices, _))) -> indices.Count > 0)
+                            |> Array.map (fun (group, (edit, (indices, rows))) ->
+                                edit, contextOf context b group indices, rows)
                             |> Array.toList
-                            |> editRows context heads b.Placement.Site.Heads))
+                            |> editRows heads b.Placement.Site.Heads))
                     |> dict
 
                 fun place h ->

@@ -35,6 +35,18 @@ type Context =
         Cache: KvCache option
         /// How attention is computed.
         Attention: AttentionKernel
+        /// The tokens of each row so far, without padding, for positions that are functions of them; empty when unknown.
+        Tokens: int[][]
+        /// The random state of dropout and of other noise in training; <c>None</c> where nothing is to be random.
+        Random: Rng option
+        /// For each row the numbers of the subspaces that act; empty where all do.
+        Subspaces: int list[]
+        /// Activations of other runs, for interventions that read them.
+        Sources: Activations list
+        /// Inside an edit: where it acts.
+        Site: Site option
+        /// Inside an edit: the batch row of each of its rows. [n]
+        Rows: int[]
     }
 
     /// <summary>The number of rows.</summary>
@@ -139,9 +151,52 @@ module Context =
                 Some(maskTensor dtype device offset length tokens.Value)
           Rotary = [||]
           Cache = cache
-          Attention = AttentionKernel.Fused }
+          Attention = AttentionKernel.Fused
+          Tokens = [||]
+          Random = None
+          Subspaces = [||]
+          Sources = []
+          Site = None
+          Rows = [||] }
 
     /// <summary>The same context with attention written out, for derivatives of second and higher order.</summary>
     let withPlainAttention (context: Context) : Context =
         { context with
             Attention = AttentionKernel.Plain }
+
+    /// <summary>
+    /// A context for applying an edit to rows that no model computed: it says which batch row each of them belongs to, and
+    /// nothing else. No model can run in it.
+    /// </summary>
+    let ofRows (rows: int[]) : Context =
+        { Spans = [||]
+          Offset = 0
+          Length = 0
+          PositionIds = Unchecked.defaultof<Tensor>
+          PlainPositions = false
+          Mask = None
+          Rotary = [||]
+          Cache = None
+          Attention = AttentionKernel.Fused
+          Tokens = [||]
+          Random = None
+          Subspaces = [||]
+          Sources = []
+          Site = None
+          Rows = rows }
+
+    /// <summary>The same context with activations of other runs, besides those it has.</summary>
+    let withSources (sources: Activations list) (context: Context) : Context =
+        { context with
+            Sources = context.Sources @ sources }
+
+    /// <summary>The same context with a random state, from which dropout and other noise draw.</summary>
+    let withRandom (rng: Rng) (context: Context) : Context = { context with Random = Some rng }
+
+    /// <summary>The same context for part number <paramref name="index"/> of a combination: its noise is its own.</summary>
+    let forPart (index: int) (context: Context) : Context =
+        match context.Random with
+        | None -> context
+        | Some rng ->
+            { context with
+                Random = Some(Rng.fork index rng) }

@@ -28,8 +28,7 @@ module Loss =
 
         CrossEntropy.mean context.Attention tuned.Head scored targets
 
-    let private contextOf (batch: Batch) (model: Transformer) =
-        model |> Transformer.context None 0 batch.Columns batch.Spans
+    let private contextOf (batch: Batch) (model: Transformer) = Batch.context model batch
 
     /// <summary>
     /// The next-token loss of a frozen model with a spec attached, as a function of the spec's parameters. It has a first
@@ -40,6 +39,23 @@ module Loss =
             model
             |> contextOf batch
             |> causal (fun context -> model |> Reft.attach spec theta context) batch
+
+    /// <summary>
+    /// <see cref="M:Reft.Core.LossModule.reft"/> with a context that more is known of, such as the activations of a
+    /// source run that an interchange reads: <paramref name="prepare"/> maps the batch and its context to that context.
+    /// </summary>
+    let reftIn (prepare: Batch -> Context -> Context) (spec: ReftSpec) (model: Transformer) : Loss =
+        fun batch theta ->
+            model
+            |> contextOf batch
+            |> prepare batch
+            |> causal (fun context -> model |> Reft.attach spec theta context) batch
+
+    /// <summary>
+    /// A loss plus <paramref name="weight"/> times a penalty on the parameters, e.g. the expected number of open gates.
+    /// </summary>
+    let withPenalty (weight: float) (penalty: Parameters -> Tensor) (loss: Loss) : Loss =
+        fun batch theta -> loss batch theta + penalty theta * float32 weight
 
     /// <summary>
     /// <see cref="M:Reft.Core.LossModule.reft"/> by formulas that have derivatives of every order, for Hessians; slower,

@@ -99,7 +99,16 @@ module Trainer =
         use _ = torch.NewDisposeScope()
         let number = state.Step + 1
 
-        let struct (value, gradient) = lossAndGradient loss state.Layout batches state.Theta
+        // A function of the step alone, so that a run that is resumed draws the same noise.
+        let noise = Rng.fork number state.Rng
+
+        let noisy =
+            batches
+            |> Array.mapi (fun i batch ->
+                { batch with
+                    Random = Some(Rng.fork i noise) })
+
+        let struct (value, gradient) = lossAndGradient loss state.Layout noisy state.Theta
 
         if not (Double.IsFinite value) then
             raise (TrainingDivergedException(number, $"the loss is {value}"))

@@ -28,7 +28,7 @@ let rec private ofTree tree =
     | 7 -> gate (shift "g") (loreft 2)
     | _ -> -1.0 * (shift "c" + loreft 2)
 
-let private noContext = Unchecked.defaultof<Context>
+let private noContext = (Context.ofRows [||])
 
 let private changed (what: Intervention) (theta: Parameters) (h: Tensor) =
     Intervention.apply noContext h (what.Bind theta)

@@ -41,7 +41,7 @@ let private check case () =
               Orthonormal = Orthonormal.householder }
 
     let output (theta: Parameters) (input: Tensor) =
-        Intervention.apply Unchecked.defaultof<Context> (input.reshape (-1L, width)) (what.Bind theta)
+        Intervention.apply (Context.ofRows [||]) (input.reshape (-1L, width)) (what.Bind theta)
         |> fun rows -> rows.view input.shape
 
     let loss theta input =

@@ -68,7 +68,7 @@ let tests =
                       let r = (Orthonormal.qr.Apply theta).t()
                       let target = torch.mm (h, theta["weight"].t()) + theta["bias"] |> activation.Apply
                       let expected = h + torch.mm (target - torch.mm (h, r.t ()), r)
-                      let found = Intervention.apply Unchecked.defaultof<Context> h (what.Bind theta)
+                      let found = Intervention.apply (Context.ofRows [||]) h (what.Bind theta)
                       Expect.isLessThan (relative found expected) 1e-6 activation.Name)
           }
           test "its gradient is that of finite differences" {
@@ -85,7 +85,7 @@ let tests =
                       // In fp64, so that the differences are worth comparing with.
                       let f (v: Tensor) =
                           let bound = what.Bind((Parameters.map (fun t -> t.``to`` v.dtype) theta).OfVector v)
-                          let out = Intervention.apply Unchecked.defaultof<Context> (h.``to`` v.dtype) bound
+                          let out = Intervention.apply (Context.ofRows [||]) (h.``to`` v.dtype) bound
                           dsharp.sum (dsharp.square out)
 
                       let v = theta.Vector.``to`` torch.float64
@@ -99,7 +99,7 @@ let tests =
 
                   let loss: Loss =
                       fun _ theta ->
-                          let out = Intervention.apply Unchecked.defaultof<Context> h (what.Bind theta)
+                          let out = Intervention.apply (Context.ofRows [||]) h (what.Bind theta)
                           dsharp.mseLoss (out, target)
 
                   let batch = examples 1L 1 [ 4 ] |> Batch.create PaddingSide.Right
