@@ -4,7 +4,7 @@ using TorchSharp;
 namespace Reft;
 
 /// <summary>The methods of representation finetuning, and your own.</summary>
-public static class Interventions
+public static partial class Interventions
 {
     /// <summary>No change.</summary>
     public static ReftIntervention Zero { get; } = new(Core.InterventionModule.zero);
@@ -20,27 +20,4 @@ public static class Interventions
     public static ReftIntervention Loreft(int rank, string activation = "linear", string orthonormal = "qr") =>
         new(Core.Loreft.create(
             new Core.LoreftOptions(rank, Core.ActivationModule.ofName(activation), Core.Orthonormal.ofName(orthonormal))));
-
-    /// <summary>
-    /// Your own intervention. It is saved by its name and parameters, never as code: to load it, give it to
-    /// <see cref="ReftModel.LoadAdapter"/>.
-    /// </summary>
-    /// <param name="name">Lower-case letters, digits and dashes; unique among your interventions.</param>
-    /// <param name="shapes">Its parameters.</param>
-    /// <param name="change">
-    /// Parameters and rows h [n, width], fp32 → the change Δ [n, width] of the rows, by operations of TorchSharp. It runs
-    /// on the thread that trains or generates and must not keep tensors.
-    /// </param>
-    /// <exception cref="ArgumentException">The name is empty.</exception>
-    public static ReftIntervention FromFunc(
-        string name,
-        ParameterShapes shapes,
-        Func<IReadOnlyDictionary<string, torch.Tensor>, torch.Tensor, torch.Tensor> change)
-    {
-        var fixedShapes = shapes.Snapshot();
-        Func<int, Core.Rng, Core.Parameters> init = fixedShapes.Init;
-        Func<Core.Parameters, Core.Context, torch.Tensor, torch.Tensor> bind =
-            (theta, _, h) => change(theta.Entries.ToDictionary(p => p.Name, p => p.Value), h);
-        return new(Core.InterventionModule.define(name, init.ToFSharpFunc(), bind.ToFSharpFunc()));
-    }
 }
