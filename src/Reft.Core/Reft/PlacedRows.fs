@@ -35,6 +35,20 @@ module internal PlacedRows =
             struct (span.Prompt + first, max 0 (min count (span.Length - span.Prompt - first)))
         | Phase.Always -> struct (0, span.Length)
 
+    /// The prompt's tokens as the positions list them. Later ones as they come: decoding learns of them one by one, and
+    /// their numbers must be those of a whole pass.
+    let private inOrder phase (tokens: struct (int * int) list) =
+        let ascending =
+            phase = Phase.Prompt
+            || tokens
+               |> Seq.pairwise
+               |> Seq.forall (fun (struct (_, a), struct (_, b)) -> a <= b)
+
+        if ascending then
+            tokens
+        else
+            tokens |> List.sortBy (fun struct (_, token) -> token)
+
     /// The rows of a context's window that each of a placement's groups reads.
     let resolve (context: Context) (placement: Placement) (groups: int) : PlacedRows[] =
         let flat = Array.init groups (fun _ -> ResizeArray<int64>())
@@ -75,8 +89,12 @@ module internal PlacedRows =
                           if inWindow token && List.contains token (ask (token + 1)) then
                               token - start ]
 
-            for struct (group, token) in
-                Positions.resolveWith choose (ReftSpec.rule placement) placement.Tie count placement.Where do
+            let chosen =
+                placement.Where
+                |> Positions.resolveWith choose (ReftSpec.rule placement) placement.Tie count
+                |> inOrder placement.When
+
+            for struct (group, token) in chosen do
                 let token = start + token
 
                 // pyreft's leftover slots may lie behind the prompt: in training they exist, in generation not yet.

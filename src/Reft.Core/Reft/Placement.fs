@@ -114,6 +114,13 @@ module ReftSpec =
                 | Positions.Explicit indices -> int64 (List.max indices) + 1L
                 | _ -> 0L)
 
+        let steps =
+            placements
+            |> List.sumBy (fun p ->
+                match p.When with
+                | Phase.DecodeSteps(start, count) -> int64 start + int64 count
+                | _ -> 0L)
+
         let rec divisor (a: int64) b = if b = 0L then a else divisor b (a % b)
 
         let common =
@@ -123,7 +130,7 @@ module ReftSpec =
                 | _ -> None)
             |> List.fold (fun total step -> min (int64 LongestProbe) (total / divisor total step * step)) 1L
 
-        let least = min (int64 LongestProbe) (max 256L (2L * reach))
+        let least = min (int64 LongestProbe) (max 256L (2L * (reach + steps)))
         let length = int ((least + common - 1L) / common * common)
         [ length; length + 1 ]
 

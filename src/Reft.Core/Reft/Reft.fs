@@ -295,7 +295,8 @@ module Reft =
         attachPlacements (bindPlacements spec theta) context model
 
     /// <summary>
-    /// <see cref="M:Reft.Core.ReftModule.collect"/> in any phase: under Decode, of the tokens after the prompt.
+    /// <see cref="M:Reft.Core.ReftModule.collect"/> in any phase: under Decode, of the tokens after the prompt. Outside the
+    /// prompt rows come in the order of their tokens, however the positions list them.
     /// </summary>
     let collectDuring
         (phase: Phase)
