@@ -53,12 +53,12 @@ module AutoencoderInterchange =
         )
 
     let private encoder (theta: Parameters) =
-        let weight, bias = theta["encoder"].t (), theta["encoder_bias"]
+        let weight, bias = theta["encoder"].t(), theta["encoder_bias"]
 
         match theta.TryFind "threshold" with
         | None ->
             let start = theta["decoder_bias"]
-            fun (x: Tensor) -> torch.nn.functional.linear(x - start, weight, bias).relu ()
+            fun (x: Tensor) -> torch.nn.functional.linear(x - start, weight, bias).relu()
         | Some threshold ->
             fun (x: Tensor) ->
                 let before = torch.nn.functional.linear (x, weight, bias)
@@ -66,7 +66,7 @@ module AutoencoderInterchange =
 
     let private bind (latents: int list option) (source: string) (theta: Parameters) =
         let encode = encoder theta
-        let decoder, bias = theta["decoder"].t (), theta["decoder_bias"]
+        let decoder, bias = theta["decoder"].t(), theta["decoder_bias"]
 
         let chosen =
             latents
@@ -100,7 +100,10 @@ module AutoencoderInterchange =
                 || latents |> List.exists (fun latent -> latent < 0 || latent >= size)
             then
                 let found = latents |> List.map string |> String.concat ","
-                invalidArg (nameof latents) $"expected distinct latents of 0 … {size - 1}, at least one, found '{found}'"
+
+                invalidArg
+                    (nameof latents)
+                    $"expected distinct latents of 0 … {size - 1}, at least one, found '{found}'"
         | None -> ()
 
         Intervention.create (formOf subject size latents (Sources.named source)) init (bind latents source)

@@ -77,10 +77,10 @@ module BoundlessInterchange =
     /// <param name="boundary">b, a share of the directions.</param>
     let mask (temperature: float) (rank: int) (boundary: Tensor) : Tensor =
         let index =
-            torch.arange(int64 rank, dtype = torch.float32).``to`` (boundary.dtype, boundary.device)
+            torch.arange(int64 rank, dtype = torch.float32).``to``(boundary.dtype, boundary.device)
 
-        (index / temperature).sigmoid ()
-        * ((clamped boundary * float rank - index) / temperature).sigmoid ()
+        (index / temperature).sigmoid()
+        * ((clamped boundary * float rank - index) / temperature).sigmoid()
 
     /// <summary>
     /// Σ b over every boundary among the parameters: what <c>Loss.withPenalty</c> adds so that as few directions as needed
@@ -90,15 +90,16 @@ module BoundlessInterchange =
     let penalty (theta: Parameters) : Tensor =
         let boundaries =
             [ for p in theta.Entries do
-                  if p.Name = Boundary || p.Name.EndsWith("." + Boundary, System.StringComparison.Ordinal) then
+                  if
+                      p.Name = Boundary
+                      || p.Name.EndsWith("." + Boundary, System.StringComparison.Ordinal)
+                  then
                       clamped p.Value ]
 
         if boundaries.IsEmpty then
             let names = String.concat ", " theta.Names
 
-            invalidArg
-                (nameof theta)
-                $"expected a parameter '{Boundary}' of a boundless interchange, found {names}"
+            invalidArg (nameof theta) $"expected a parameter '{Boundary}' of a boundless interchange, found {names}"
 
         boundaries |> List.map (fun boundary -> boundary.sum ()) |> List.reduce (+)
 

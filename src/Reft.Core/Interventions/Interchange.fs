@@ -14,10 +14,8 @@ module Interchange =
     let create (source: string) : Intervention =
         let source = Sources.named source
 
-        Intervention.create
-            (Form.Method("interchange", Sources.options source))
-            (fun _ _ -> Parameters.empty)
-            (fun _ -> Edit.Replace(Sources.rows source))
+        Intervention.create (Form.Method("interchange", Sources.options source)) (fun _ _ -> Parameters.empty) (fun _ ->
+            Edit.Replace(Sources.rows source))
 
     /// <summary>An interchange from the options of its form.</summary>
     /// <exception cref="T:System.ArgumentException">An option is unknown or of the wrong kind.</exception>

@@ -60,10 +60,7 @@ module RotatedInterchange =
                 if rows |> List.exists (fun row -> row >= options.Rank) then
                     invalidArg (nameof rows) $"expected rows of 0 … {options.Rank - 1}, found %A{rows}"
 
-                columns.index_select (
-                    1L,
-                    (torch.tensor (rows |> List.map int64 |> List.toArray)).``to`` columns.device
-                )
+                columns.index_select (1L, (torch.tensor (rows |> List.map int64 |> List.toArray)).``to`` columns.device)
 
         let rotation = columns.t ()
 

@@ -23,7 +23,8 @@ type SigmoidMaskOptions =
 /// </summary>
 /// <remarks>
 /// The mask starts at 0 (m = ½), in a rotation at 100, which at T = 50 is m = 0.88: pyvene's defaults. At T = 0.01 the
-/// mask saturates after small steps; anneal the temperature for a smoother start.
+/// mask saturates after small steps; anneal the temperature for a smoother start. The mask is in units of the temperature:
+/// at T = 50 it needs steps to match.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module SigmoidMask =
@@ -67,10 +68,9 @@ module SigmoidMask =
               Parameters.ofSeq [ Mask, torch.full (int64 width, start.ToScalar(), dtype = torch.float32) ] ]
 
     let private bind given (theta: Parameters) =
-        let mask = (theta[Mask] / given.Temperature).sigmoid ()
+        let mask = (theta[Mask] / given.Temperature).sigmoid()
 
-        let difference context h =
-            Sources.rows given.Source context h - h
+        let difference context h = Sources.rows given.Source context h - h
 
         if given.Rotated then
             let columns = given.Orthonormal.Apply theta // Rᵀ [d, d]

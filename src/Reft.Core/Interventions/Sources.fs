@@ -86,9 +86,12 @@ module Sources =
                 | _ -> 0
 
             let needed =
-                if partial then 1 + (members |> Seq.map snd |> Seq.max)
-                elif row < context.SlotCounts.Length then context.SlotCounts[row]
-                else members.Length
+                if partial then
+                    1 + (members |> Seq.map snd |> Seq.max)
+                elif row < context.SlotCounts.Length then
+                    context.SlotCounts[row]
+                else
+                    members.Length
 
             if found < needed || (found > needed && not partial) then
                 refuseCounts name context row needed found)
@@ -123,7 +126,10 @@ module Sources =
         let index = align name context source
 
         let aligned =
-            if int64 index.Length = values.shape[0] && Array.forall2 (=) index [| 0L .. int64 index.Length - 1L |] then
+            if
+                int64 index.Length = values.shape[0]
+                && Array.forall2 (=) index [| 0L .. int64 index.Length - 1L |]
+            then
                 values
             else
                 values.index_select (0L, (torch.tensor index).``to`` values.device)

@@ -17,7 +17,7 @@ module internal Collect =
           ShortPrompt = ShortPrompt.Paper }
 
     let private pick (heads: HeadShape) (site: Site) (rows: Tensor) (h: Tensor) =
-        let picked = h.reshape(-1L, h.shape[2]).index_select (0L, rows)
+        let picked = h.reshape(-1L, h.shape[2]).index_select(0L, rows)
 
         match site.Heads with
         | None -> picked
@@ -54,8 +54,7 @@ module internal Collect =
             let found = System.Collections.Generic.Dictionary<Site, Tensor>()
 
             let at layer place =
-                sites
-                |> List.filter (fun site -> site.Layer = layer && site.Component = place)
+                sites |> List.filter (fun site -> site.Layer = layer && site.Component = place)
 
             let tap layer : Tap =
                 fun place h ->

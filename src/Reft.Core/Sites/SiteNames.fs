@@ -132,7 +132,10 @@ module internal SiteNames =
         )
 
     let private path =
-        Regex(@"^(?:base_model\.model\.)?(?:model\.)?layers\[(?<layer>\d+)\]\.(?<name>.+)$", RegexOptions.CultureInvariant)
+        Regex(
+            @"^(?:base_model\.model\.)?(?:model\.)?layers\[(?<layer>\d+)\]\.(?<name>.+)$",
+            RegexOptions.CultureInvariant
+        )
 
     let private pathKey =
         Regex(
@@ -147,9 +150,7 @@ module internal SiteNames =
         let name = found.Groups["name"].Value
         let isNamed (known: string, _) = spell known = name
 
-        match
-            List.tryFind isNamed same, List.tryFind isNamed others, tryNumber found.Groups["layer"].Value
-        with
+        match List.tryFind isNamed same, List.tryFind isNamed others, tryNumber found.Groups["layer"].Value with
         | Some(_, place), _, Some layer -> Ok(layer, place)
         | None, Some(_, reason), Some _ -> Error $"{library}'s '{name}' has no equal here: {reason}"
         | _ ->

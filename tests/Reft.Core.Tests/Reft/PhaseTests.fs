@@ -249,12 +249,7 @@ let tests =
                       (fun () -> Reft.attach spec theta context model |> ignore)
 
                   let apart =
-                      spec
-                      |> List.mapi (fun i p ->
-                          if i = 0 then
-                              { p with Where = first 1 }
-                          else
-                              p)
+                      spec |> List.mapi (fun i p -> if i = 0 then { p with Where = first 1 } else p)
 
                   model
                   |> Reft.attach apart (Reft.init apart config (Rng.ofSeed 1L)) context
@@ -300,6 +295,7 @@ let tests =
                           Tokens = Batch.tokens batch |> Array.map (Array.truncate 3) }
 
                   // A function of the prompt needs the prompt; one that reaches beyond it needs the rows.
-                  Golden.throwsWith<System.InvalidOperationException> [ "'fn:even'"; "all 15 tokens of row 0"; "has 3" ] (fun () ->
-                      Reft.attach (spec |> ReftSpec.during Phase.Always) theta short model |> ignore))
+                  Golden.throwsWith<System.InvalidOperationException>
+                      [ "'fn:even'"; "all 15 tokens of row 0"; "has 3" ]
+                      (fun () -> Reft.attach (spec |> ReftSpec.during Phase.Always) theta short model |> ignore))
           } ]
