@@ -47,7 +47,7 @@ public sealed record DataRow
 
     /// <summary>
     /// The numbers of the subspaces that act on this row (<c>subspaces</c>), for interventions that have several, such as
-    /// partitioned LoReFT; all where it is not given.
+    /// partitioned LoReFT; all where it is not given. Training and scoring know them; generation refuses them.
     /// </summary>
     public IReadOnlyList<int>? Subspaces { get; init; }
 

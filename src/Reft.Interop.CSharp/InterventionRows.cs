@@ -37,6 +37,15 @@ public sealed class InterventionRows
         _context.Subspaces.Length == 0 ? [] : [.. _context.Subspaces[_context.Rows[row]]];
 
     /// <summary>
+    /// The hidden states of another run that stand for these rows: the k-th collected of each example for the k-th that is
+    /// edited there. See <see cref="GenerationOptions.Sources"/> and <see cref="TrainingData.WithSources"/>.
+    /// </summary>
+    /// <param name="name">What the run is called.</param>
+    /// <returns>[n, width]</returns>
+    /// <exception cref="InvalidOperationException">No run of that name was given for this site, or it has another number of rows.</exception>
+    public torch.Tensor Source(string name = CollectedActivations.DefaultName) => Core.Sources.rows(name, _context, _hidden);
+
+    /// <summary>
     /// Independent numbers from [<paramref name="low"/>, <paramref name="high"/>), new ones at each call, and the same
     /// ones whenever the run is repeated.
     /// </summary>
