@@ -14,9 +14,3 @@ public sealed record Autoencoder(
     torch.Tensor Decoder,
     torch.Tensor DecoderBias,
     torch.Tensor? Threshold = null);
-
-/// <summary>Principal components, as scikit-learn's <c>PCA</c> and <c>StandardScaler</c> give them.</summary>
-/// <param name="Components">C, orthonormal rows. [components, width]</param>
-/// <param name="Mean">μ, subtracted first. [width]</param>
-/// <param name="Deviation">σ, divided by next; null where nothing was scaled. [width]</param>
-public sealed record PrincipalComponents(torch.Tensor Components, torch.Tensor Mean, torch.Tensor? Deviation = null);

@@ -16,7 +16,7 @@ public sealed record CollectedActivation(string Site, int Row, int Token, ReadOn
 
 /// <summary>
 /// The activations of a run: site by site, row by row, and within a row in the order of the positions. Read them for
-/// analysis, make vectors of them (<c>ReadingVectors</c>), or let interchanges put them in other runs' place:
+/// analysis, make vectors of them (<see cref="ReadingVectors"/>), or let interchanges put them in other runs' place:
 /// <see cref="GenerationOptions.Sources"/>, <see cref="TrainingData.WithSources"/>.
 /// </summary>
 public sealed class CollectedActivations : IReadOnlyList<CollectedActivation>

@@ -126,7 +126,8 @@ internal sealed class TrainingRun(
     private Func<Core.Batch, Core.Parameters, torch.Tensor> LossOf(
         TrainingData data, (Core.Example Example, int Row)[] training, (Core.Example Example, int Row)[] evaluation)
     {
-        var trained = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
+        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
+        var trained = options.Penalty?.AddTo(plain) ?? plain;
         var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluation);
         var held = evaluation.Select(pair => pair.Example).ToHashSet<object>(ReferenceEqualityComparer.Instance);
         return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
