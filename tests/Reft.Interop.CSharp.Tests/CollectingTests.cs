@@ -20,6 +20,7 @@ public static class CollectingTests
             Runner.TestCase("DAS trains on sources, is saved and scores the same", TrainsOnSources),
             Runner.TestCase("every method that reads other runs is made and saved", EveryMethod),
             Runner.TestCase("an own intervention reads sources", OwnReader),
+            Runner.TestCase("collecting and reading sources leave no tensors behind", NothingLeaks),
             Runner.TestCase("what does not fit is refused", Refusals),
         ]);
 
@@ -183,7 +184,7 @@ public static class CollectingTests
         var result = model.FitAsync(
             data, new TrainingOptions { Epochs = 10, BatchSize = 4, LearningRate = 2e-2, EvaluationData = data }).GetAwaiter().GetResult();
         Check.That(result.EvaluationLoss < before - 0.3, $"expected the loss to fall well below {before}, found {result.EvaluationLoss}");
-        Check.Equal(model.Evaluate(data), result.EvaluationLoss, "the loss after training");
+        Check.Equal(model.Evaluate(data, 4), result.EvaluationLoss, "the loss after training");
         model.SaveAdapter(folder.Path);
         using var fresh = ReftModel.Load(TinyLlama.Folder).LoadAdapter(folder.Path);
         Check.Equal(model.Evaluate(data), fresh.Evaluate(data), "the loss after loading");
@@ -235,6 +236,41 @@ public static class CollectingTests
         float[] Scores(ReftIntervention intervention) =>
             [.. model.Attach(new ReftSpec().At(Sites.BlockOutput(1), Positions.Last(1), intervention))
                 .Score(Rows.Reverse(), 3, [collected]).SelectMany(score => score.LogProbs)];
+    }
+
+    private static void NothingLeaks()
+    {
+        using var model = ReftModel.Load(TinyLlama.Folder, new ReftSpec().At(
+            Sites.BlockOutput(1), Positions.Last(1), Interventions.From(new Adder()) + Interventions.RotatedInterchange(2, "other")));
+        var data = TrainingData.FromExamples(Prompts.Select(ids => TrainingExample.FromCompletion(ids, [20, 21])));
+        Use();
+
+        // What other tests left to finalizers must not count; what this one leaves to them must, so they may not run.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        Check.That(GC.TryStartNoGCRegion(200_000_000), "the collector should wait");
+        var before = torch.Tensor.TotalCount;
+        for (var i = 0; i < 5; i++)
+        {
+            Use();
+        }
+
+        var after = torch.Tensor.TotalCount;
+        GC.EndNoGCRegion(); // It throws if the collector ran all the same.
+        Check.Equal(before, after, "live tensors");
+
+        void Use()
+        {
+            var collected = model
+                .Collect(data.Rows, Sites.BlockOutput(1, 3), Positions.Last(1), new() { BaseModel = true, Name = "other" })
+                .At("layers.1.block_output");
+            _ = model.Score(data.Rows, 3, [collected]).ToArray();
+            _ = model.GenerateRows(Rows, Short with { Sources = [collected] }).ToArray();
+            model.FitAsync(
+                data.WithSources(collected),
+                new TrainingOptions { Epochs = 1, EvaluationData = data.WithSources(collected) }).GetAwaiter().GetResult();
+            ReadingVectors.PrincipalDirection(collected, model.Collect(data.Rows, Sites.BlockOutput(0), Positions.Last(1)));
+        }
     }
 
     private static void Refusals()
