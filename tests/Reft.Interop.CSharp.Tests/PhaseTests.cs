@@ -135,6 +135,14 @@ public static class PhaseTests
             model.Collect(rows, Sites.BlockOutput(1), Positions.AfterToken("after-first", 7)).Select(a => (a.Row, a.Token)),
             "after the first");
         Check.Throws<ArgumentException>(() => Positions.AfterToken("never", 7, 0), "1 or more", "0");
+
+        // Where no row has it, nothing is collected and nothing edited.
+        var none = Positions.AfterToken("after-none", 200);
+        var nothing = model.Collect(rows, Sites.BlockOutput(1), none);
+        Check.Equal((0, 3), (nothing.Count, nothing.RowCount), "counts");
+        var bare = model.Score(rows).SelectMany(score => score.LogProbs).ToArray();
+        model.Attach(new ReftSpec().At(Sites.BlockOutput(1), none, Interventions.Interchange()));
+        Check.Same(bare, model.Score(rows, sources: [nothing]).SelectMany(score => score.LogProbs), "scores");
     }
 
     private static void Pyreft()

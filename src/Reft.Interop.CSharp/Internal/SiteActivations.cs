@@ -19,7 +19,7 @@ internal sealed record SiteActivations(Core.Site Site, int[] Rows, int[] Tokens,
             [.. found.Rows.Select(row => row + firstRow)],
             found.Tokens,
             width,
-            found.Values.to(torch.float32).cpu().contiguous().data<float>().ToArray());
+            found.Rows.Length == 0 ? [] : found.Values.to(torch.float32).cpu().contiguous().data<float>().ToArray());
     }
 
     /// <summary>Those of several batches of one site.</summary>
