@@ -28,6 +28,12 @@ public interface IIntervention
     /// </summary>
     string Name { get; }
 
+    /// <summary>
+    /// Whether <see cref="Change"/> gives the new rows h′ themselves rather than the change Δ, for edits that must be exact
+    /// in every dtype: in bf16, h + (s − h) ≠ s. By default it gives Δ.
+    /// </summary>
+    bool ReplacesRows => false;
+
     /// <summary>Its parameters for rows of a width, with their roles and initial values.</summary>
     ParameterShapes Parameters(int width);
 
@@ -45,7 +51,7 @@ public interface IIntervention
     /// <param name="parameters">What <see cref="Prepare"/> gave.</param>
     /// <param name="rows">What else is known of the rows.</param>
     /// <param name="hidden">The rows h. [n, width] fp32</param>
-    /// <returns>Δ. [n, width]</returns>
+    /// <returns>Δ, or h′ where <see cref="ReplacesRows"/> says so. [n, width]</returns>
     torch.Tensor Change(
         IReadOnlyDictionary<string, torch.Tensor> parameters, InterventionRows rows, torch.Tensor hidden);
 }

@@ -28,7 +28,7 @@ public static partial class Interventions
         Func<IReadOnlyDictionary<string, torch.Tensor>, torch.Tensor, torch.Tensor> change)
     {
         var fixedShapes = shapes.Snapshot();
-        return Define(name, _ => fixedShapes, parameters => parameters, (parameters, _, h) => change(parameters, h));
+        return Define(name, _ => fixedShapes, parameters => parameters, (parameters, _, h) => change(parameters, h), replaces: false);
     }
 
     /// <summary>
@@ -52,14 +52,16 @@ public static partial class Interventions
     public static ReftIntervention From(IIntervention intervention)
     {
         ArgumentNullException.ThrowIfNull(intervention);
-        return Define(intervention.Name, intervention.Parameters, intervention.Prepare, intervention.Change);
+        return Define(
+            intervention.Name, intervention.Parameters, intervention.Prepare, intervention.Change, intervention.ReplacesRows);
     }
 
     private static ReftIntervention Define(
         string name,
         Func<int, ParameterShapes> parameters,
         Func<IReadOnlyDictionary<string, torch.Tensor>, IReadOnlyDictionary<string, torch.Tensor>> prepare,
-        Func<IReadOnlyDictionary<string, torch.Tensor>, InterventionRows, torch.Tensor, torch.Tensor> change)
+        Func<IReadOnlyDictionary<string, torch.Tensor>, InterventionRows, torch.Tensor, torch.Tensor> change,
+        bool replaces)
     {
         Func<int, Core.Rng, Core.Parameters> init = (width, rng) => parameters(width).Init(width, rng);
         Func<Core.Parameters, FSharpFunc<Core.Context, FSharpFunc<torch.Tensor, torch.Tensor>>> bind = theta =>
@@ -68,6 +70,8 @@ public static partial class Interventions
             Func<Core.Context, torch.Tensor, torch.Tensor> edit = (context, h) => change(prepared, new InterventionRows(context, h), h);
             return edit.ToFSharpFunc();
         };
-        return new(Core.InterventionModule.define(name, init.ToFSharpFunc(), bind.ToFSharpFunc()));
+        return new(replaces
+            ? Core.InterventionModule.defineReplacement(name, init.ToFSharpFunc(), bind.ToFSharpFunc())
+            : Core.InterventionModule.define(name, init.ToFSharpFunc(), bind.ToFSharpFunc()));
     }
 }

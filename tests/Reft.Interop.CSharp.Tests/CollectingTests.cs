@@ -228,10 +228,14 @@ public static class CollectingTests
 
     private static void OwnReader()
     {
-        using var model = ReftModel.Load(TinyLlama.Folder);
+        using var model = ReftModel.Load(TinyLlama.Folder, new ModelOptions { Dtype = ModelDtype.Bf16 });
         var collected = model.Collect(Rows, Sites.BlockOutput(1), Positions.Last(1)).As("other");
         Check.Same(
             Scores(Interventions.AddSource("other")), Scores(Interventions.From(new Adder())), "adding a source by a class of one's own");
+
+        // The model is in bf16: the rows themselves are exact, and h + (s − h) is not.
+        Check.Same(
+            Scores(Interventions.Interchange("other")), Scores(Interventions.From(new Putter())), "putting a source by a class of one's own");
 
         float[] Scores(ReftIntervention intervention) =>
             [.. model.Attach(new ReftSpec().At(Sites.BlockOutput(1), Positions.Last(1), intervention))
@@ -299,6 +303,18 @@ public static class CollectingTests
         Check.Throws<ArgumentException>(() => Interventions.Named("lorefd"), "'lorefd'", "loreft");
         Check.Throws<ArgumentException>(() => Interventions.Named("loreft", [new("rnk", "4")]), "'rnk'", "rank");
         Check.Equal("loreft(rank=4, activation=relu)", Interventions.Named("loreft", [new("rank", "4"), new("activation", "relu")]).ToString(), "by name");
+    }
+
+    private sealed class Putter : IIntervention
+    {
+        public string Name => "putter";
+
+        public bool ReplacesRows => true;
+
+        public ParameterShapes Parameters(int width) => [];
+
+        public torch.Tensor Change(
+            IReadOnlyDictionary<string, torch.Tensor> parameters, InterventionRows rows, torch.Tensor hidden) => rows.Source("other");
     }
 
     private sealed class Adder : IIntervention
