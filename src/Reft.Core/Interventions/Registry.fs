@@ -17,7 +17,20 @@ module Registry =
 
     /// <summary>The methods of the library.</summary>
     let standard: Registry =
-        { Methods = Map [ "loreft", Loreft.ofForm ]
+        { Methods =
+            Map
+                [ "loreft", Loreft.ofForm
+                  "zero_out", ZeroOut.ofForm
+                  "interchange", Interchange.ofForm
+                  "add_source", SourceAddition.addOfForm
+                  "subtract_source", SourceAddition.subtractOfForm
+                  "noise", Noise.ofForm
+                  "rotated_interchange", RotatedInterchange.ofForm
+                  "boundless_interchange", BoundlessInterchange.ofForm
+                  "sigmoid_mask", SigmoidMask.ofForm
+                  "pca_interchange", PcaInterchange.ofForm
+                  "autoencoder_interchange", AutoencoderInterchange.ofForm
+                  "jumprelu_interchange", AutoencoderInterchange.jumpReluOfForm ]
           Customs = Map.empty
           Functions = Map.empty }
 
