@@ -71,14 +71,10 @@ module Orthonormal =
         { Name = "householder"
           Init =
             fun width rank rng ->
-                let free =
-                    if width = rank then
-                        torch.zeros (int64 width, int64 rank, dtype = torch.float32)
-                    else
-                        -(torch.eye (int64 width, int64 rank, dtype = torch.float32))
+                let eye = -(torch.eye (int64 width, int64 rank, dtype = torch.float32))
 
                 Parameters
-                    [ Parameters.entry Role.Undecayed Free free
+                    [ Parameters.entry Role.Undecayed Free eye
                       Parameters.entry Role.Constant Base (random width width rng) ]
           Apply =
             fun theta ->

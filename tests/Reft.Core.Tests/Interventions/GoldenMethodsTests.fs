@@ -1,0 +1,147 @@
+module Reft.Core.Tests.Interventions.GoldenMethodsTests
+
+open System.IO
+open Expecto
+open TorchSharp
+open Reft.Core
+open Reft.Core.Tests
+
+let private cases =
+    Directory.GetDirectories(Golden.path [ "b_interventions" ])
+    |> Array.map (Path.GetFileName >> string)
+    |> Array.filter ((<>) "orthogonal_param")
+    |> Array.sort
+    |> Array.toList
+
+/// pyreft's parameters as ours: its name without `param.`, our name, its role.
+let private names =
+    [ "rotate_layer.parametrizations.weight.original", "rotation", Role.Undecayed
+      "learned_source.weight", "weight", Role.Decayed
+      "learned_source.bias", "bias", Role.Undecayed
+      "learned_source", "source", Role.Undecayed
+      "proj_layer.weight", "projection", Role.Decayed
+      "proj_layer.bias", "projection_bias", Role.Undecayed ]
+
+let private parameters (golden: Map<string, Tensor>) =
+    Parameters
+        [ for theirs, ours, role in names do
+              match golden.TryFind $"param.{theirs}" with
+              | Some value -> Parameters.entry role ours value
+              | None -> ()
+
+          match golden.TryFind "buffer.rotate_layer.parametrizations.weight.0.base" with
+          | Some basis -> Parameters.entry Role.Constant "base" basis
+          | None -> () ]
+
+/// The intervention of a case, from the name of pyreft's class and its arguments.
+let private intervention case (theta: Parameters) =
+    let readme =
+        JsonValue.read 1_000_000 (Golden.path [ "b_interventions"; case; "README.json" ])
+
+    let argument name =
+        readme |> JsonValue.field "kwargs" |> JsonValue.tryField name
+
+    let rank =
+        match theta.TryFind "rotation", theta.TryFind "projection" with
+        | Some rotation, _ -> int rotation.shape[1]
+        | _, Some projection -> int projection.shape[0]
+        | _ -> failtest "no low rank"
+
+    let options =
+        [ "rank", FormOption.Int rank
+          match argument "act_fn" with
+          | Some name -> "activation", FormOption.Text(JsonValue.string name)
+          | None -> ()
+          match argument "add_bias" with
+          | Some flag -> "bias", FormOption.Flag(JsonValue.bool flag)
+          | None -> ()
+          if (theta.TryFind "rotation").IsSome then
+              "orthonormal", FormOption.Text "householder" ]
+
+    let name =
+        match readme |> JsonValue.field "cls" |> JsonValue.string with
+        | "LoreftIntervention" -> "loreft"
+        | "NoreftIntervention" -> "noreft"
+        | "ConsreftIntervention" -> "consreft"
+        | "LobireftIntervention" -> "lobireft"
+        | "DireftIntervention" -> "direft_orthonormal"
+        | "NodireftIntervention" -> "direft_paper"
+        | other -> failtestf "%s: no such class" other
+
+    Registry.intervention Registry.standard (Form.Method(name, options))
+
+let private check case () =
+    let golden = Golden.tensors [ "b_interventions"; case; "tensors.safetensors" ]
+    let theta = parameters golden
+    let what = intervention case theta
+    let input = golden["input"]
+    let width = input.shape[2]
+
+    Expect.equal
+        (List.sort (what.Init (int width) (Rng.ofSeed 0L)).Names)
+        (List.sort theta.Names)
+        "the parameters it draws are those of pyreft"
+
+    let output (theta: Parameters) (input: Tensor) =
+        Intervention.apply (Context.ofRows [||]) (input.reshape (-1L, width)) (what.Bind theta)
+        |> fun rows -> rows.view input.shape
+
+    let loss theta input =
+        (output theta input * golden["loss_weight"]).sum()
+
+    golden.TryFind "R"
+    |> Option.iter (fun r -> Golden.expectClose 1e-5 r (Orthonormal.householder.Apply theta) "R")
+
+    Golden.expectClose 1e-5 golden["output"] (output theta input) "output"
+
+    // The loss is a sum whose terms nearly cancel: its error is measured against their sizes.
+    let terms = (golden["output"] * golden["loss_weight"]).abs().sum().item<float32>()
+
+    let difference =
+        (golden["loss"].squeeze 0L - loss theta input).abs().item<float32>()
+
+    Expect.isLessThan (float (difference / terms)) 1e-5 "loss"
+
+    let gradient =
+        dsharp.grad (fun v -> loss (theta.OfVector v) input) theta.Vector
+        |> theta.OfVector
+
+    for theirs, ours, _ in names do
+        match golden.TryFind $"grad.{theirs}" with
+        | Some expected -> Golden.expectClose 1e-5 expected gradient[ours] $"∂ of {ours}"
+        | None -> Expect.isNone (theta.TryFind ours) $"no gradient for {ours}"
+
+    Golden.expectClose 1e-5 golden["grad.input"] (dsharp.grad (fun h -> loss theta h) input) "∂h"
+
+let private checkMap index () =
+    let golden =
+        Golden.tensors [ "b_interventions"; "orthogonal_param"; "tensors.safetensors" ]
+
+    let get name = golden[$"{index}.{name}"]
+
+    let map original =
+        Orthonormal.householder.Apply(
+            Parameters
+                [ Parameters.entry Role.Undecayed "rotation" original
+                  Parameters.entry Role.Constant "base" (get "base") ]
+        )
+
+    Golden.expectClose 1e-5 (get "R") (map (get "original")) "R"
+    let gradient = dsharp.grad (fun x -> (map x * get "gR").sum()) (get "original")
+    Golden.expectClose 1e-5 (get "grad_original") gradient "∂ of the free matrix"
+
+    let d, r =
+        let shape = (get "original").shape
+        int shape[0], int shape[1]
+
+    let fresh = (Orthonormal.householder.Init d r (Rng.ofSeed 1L))["rotation"]
+    Expect.isTrue (Golden.same (get "init_original") fresh) "the free matrix at the start"
+
+[<Tests>]
+let tests =
+    testList
+        "Golden methods"
+        [ for case in cases do
+              testCase case (fun () -> TinyModel.scoped (check case))
+          for index in 0..4 do
+              testCase $"torch's orthonormal map {index}" (fun () -> TinyModel.scoped (checkMap index)) ]
