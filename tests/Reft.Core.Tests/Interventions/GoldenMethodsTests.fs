@@ -13,67 +13,28 @@ let private cases =
     |> Array.sort
     |> Array.toList
 
-/// pyreft's parameters as ours: its name without `param.`, our name, its role.
-let private names =
-    [ "rotate_layer.parametrizations.weight.original", "rotation", Role.Undecayed
-      "learned_source.weight", "weight", Role.Decayed
-      "learned_source.bias", "bias", Role.Undecayed
-      "learned_source", "source", Role.Undecayed
-      "proj_layer.weight", "projection", Role.Decayed
-      "proj_layer.bias", "projection_bias", Role.Undecayed ]
-
 let private parameters (golden: Map<string, Tensor>) =
-    Parameters
-        [ for theirs, ours, role in names do
-              match golden.TryFind $"param.{theirs}" with
-              | Some value -> Parameters.entry role ours value
-              | None -> ()
-
-          match golden.TryFind "buffer.rotate_layer.parametrizations.weight.0.base" with
-          | Some basis -> Parameters.entry Role.Constant "base" basis
-          | None -> () ]
+    PyreftModules.parameters
+        (fun name -> golden.TryFind $"param.{name}")
+        (golden.TryFind "buffer.rotate_layer.parametrizations.weight.0.base")
 
 /// The intervention of a case, from the name of pyreft's class and its arguments.
-let private intervention case (theta: Parameters) =
+let private intervention case =
     let readme =
         JsonValue.read 1_000_000 (Golden.path [ "b_interventions"; case; "README.json" ])
 
-    let argument name =
-        readme |> JsonValue.field "kwargs" |> JsonValue.tryField name
+    let arguments = readme |> JsonValue.field "kwargs"
 
-    let rank =
-        match theta.TryFind "rotation", theta.TryFind "projection" with
-        | Some rotation, _ -> int rotation.shape[1]
-        | _, Some projection -> int projection.shape[0]
-        | _ -> failtest "no low rank"
-
-    let options =
-        [ "rank", FormOption.Int rank
-          match argument "act_fn" with
-          | Some name -> "activation", FormOption.Text(JsonValue.string name)
-          | None -> ()
-          match argument "add_bias" with
-          | Some flag -> "bias", FormOption.Flag(JsonValue.bool flag)
-          | None -> ()
-          if (theta.TryFind "rotation").IsSome then
-              "orthonormal", FormOption.Text "householder" ]
-
-    let name =
-        match readme |> JsonValue.field "cls" |> JsonValue.string with
-        | "LoreftIntervention" -> "loreft"
-        | "NoreftIntervention" -> "noreft"
-        | "ConsreftIntervention" -> "consreft"
-        | "LobireftIntervention" -> "lobireft"
-        | "DireftIntervention" -> "direft_orthonormal"
-        | "NodireftIntervention" -> "direft_paper"
-        | other -> failtestf "%s: no such class" other
-
-    Registry.intervention Registry.standard (Form.Method(name, options))
+    PyreftModules.intervention
+        Orthonormal.householder
+        (arguments |> JsonValue.field "low_rank_dimension" |> JsonValue.int 1 4096)
+        (readme |> JsonValue.field "cls" |> JsonValue.string)
+        arguments
 
 let private check case () =
     let golden = Golden.tensors [ "b_interventions"; case; "tensors.safetensors" ]
     let theta = parameters golden
-    let what = intervention case theta
+    let what = intervention case
     let input = golden["input"]
     let width = input.shape[2]
 
@@ -106,7 +67,7 @@ let private check case () =
         dsharp.grad (fun v -> loss (theta.OfVector v) input) theta.Vector
         |> theta.OfVector
 
-    for theirs, ours, _ in names do
+    for theirs, ours, _ in PyreftModules.names do
         match golden.TryFind $"grad.{theirs}" with
         | Some expected -> Golden.expectClose 1e-5 expected gradient[ours] $"∂ of {ours}"
         | None -> Expect.isNone (theta.TryFind ours) $"no gradient for {ours}"
