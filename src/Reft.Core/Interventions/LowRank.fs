@@ -81,8 +81,7 @@ module internal LowRank =
             Native.load ()
             use _ = torch.NewDisposeScope()
 
-            let value, slope =
-                dsharp.fdiff activation.Apply (torch.tensor (0.0f, dtype = torch.float32))
+            let value, slope = dsharp.fdiff activation.Apply (torch.zeros ([||]: int64[]))
 
             let value, slope = value.item<float32>(), slope.item<float32>()
 

@@ -103,7 +103,9 @@ module PyreftPositions =
     let private slots (shared: bool) (padding: int) (count: int) (first: int) (last: int) : int list list =
         let prefix = [ 0 .. min (count / 2) first - 1 ]
         let suffix = [ count - min (count / 2) last .. count - 1 ]
-        let pad length tokens = tokens @ List.replicate (length - List.length tokens) padding
+
+        let pad length tokens =
+            tokens @ List.replicate (length - List.length tokens) padding
 
         // pyreft decides by the slots that are left, not by those asked for.
         if shared || prefix.IsEmpty || suffix.IsEmpty then

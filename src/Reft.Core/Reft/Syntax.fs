@@ -36,7 +36,10 @@ module Syntax =
     /// <summary>The normed inputs of MLPs.</summary>
     let mlpInput (layers: int list) : Site list = sites Component.MlpInput layers
 
-    /// <summary>The inner activations of MLPs.</summary>
+    /// <summary>The gates of gated MLPs after their activation function: pyvene's <c>mlp_activation</c>.</summary>
+    let mlpGate (layers: int list) : Site list = sites Component.MlpGate layers
+
+    /// <summary>The inner activations of MLPs, before the down projection.</summary>
     let mlpActivation (layers: int list) : Site list = sites Component.MlpActivation layers
 
     /// <summary>The outputs of MLPs, before the residual sum.</summary>

@@ -15,7 +15,8 @@ let private noisy seed =
 let private applied context (what: Intervention) (theta: Parameters) h =
     Intervention.apply context h (what.Bind theta)
 
-let private rows () = Rng.normal [ 400L; 50L ] (Rng.ofSeed 5L)
+let private rows () =
+    Rng.normal [ 400L; 50L ] (Rng.ofSeed 5L)
 
 /// The rows kept are exactly 1/(1 − p) of the others; their share is 1 − p within four standard errors.
 let private expectThinned (whole: Tensor) (thinned: Tensor) =
@@ -68,7 +69,9 @@ let tests =
                   let plain = applied (Context.ofRows [||]) what theta h
 
                   for dropped in [ dropout rate what; dropoutOutput rate what ] do
-                      Expect.isTrue (Golden.same plain (applied (Context.ofRows [||]) dropped theta h)) (string dropped.Form))
+                      Expect.isTrue
+                          (Golden.same plain (applied (Context.ofRows [||]) dropped theta h))
+                          (string dropped.Form))
           }
           test "evaluation has none, training has, and a step draws the same noise whenever it is taken" {
               scoped (fun () ->
@@ -79,13 +82,19 @@ let tests =
                       what |> at (blockOutput [ 0; 1 ]) (first 2 + last 2)
 
                   let theta = Reft.init (spec (loreft 2)) config (Rng.ofSeed 1L)
-                  let evaluate what = Trainer.evaluate (Loss.reft (spec what) model) theta [ batch ]
+
+                  let evaluate what =
+                      Trainer.evaluate (Loss.reft (spec what) model) theta [ batch ]
+
                   let plain = evaluate (loreft 2)
                   Expect.equal (evaluate (dropoutOutput 0.5 (loreft 2))) plain "evaluation"
 
                   let loss = Loss.reft (spec (dropoutOutput 0.5 (loreft 2))) model
                   let options = Trainer.options 1e-3
-                  let step state = Trainer.step options loss [| batch |] state
+
+                  let step state =
+                      Trainer.step options loss [| batch |] state
+
                   let start = TrainState.create (Rng.ofSeed 4L) theta
                   let struct (first, next) = step start
                   let copy = TrainState.copy next
@@ -94,10 +103,7 @@ let tests =
                   Expect.notEqual first.Loss plain "training drops"
                   Expect.equal again.Loss second.Loss "the same step, resumed"
 
-                  let still =
-                      step
-                          { start with
-                              Step = 1 } // the second step, with the first one's parameters
+                  let still = step { start with Step = 1 } // the second step, with the first one's parameters
 
                   let struct (other, _) = still
                   Expect.notEqual other.Loss first.Loss "another step draws other noise")
@@ -112,14 +118,16 @@ let tests =
                           seen.Add context.Random
                           torch.zeros_like h)
 
-                  let spec =
-                      (watch "a" + watch "b") |> at (blockOutput [ 0; 1 ]) (first 2 + last 2)
+                  let spec = (watch "a" + watch "b") |> at (blockOutput [ 0; 1 ]) (first 2 + last 2)
 
                   let batch = examples 2L 3 [ 9; 7 ] |> Batch.create PaddingSide.Right
 
                   let run random =
                       seen.Clear()
-                      let context = { Batch.context model batch with Random = random }
+
+                      let context =
+                          { Batch.context model batch with
+                              Random = random }
 
                       model
                       |> Reft.attach spec Parameters.empty context

@@ -24,25 +24,34 @@ let private text key value = key, FormOption.Text value
 let private identity = text "start" "identity"
 
 let private methods =
-    [ "loreft"; "noreft"; "consreft"; "lobireft"; "direft_orthonormal"; "direft_paper" ]
+    [ "loreft"
+      "noreft"
+      "consreft"
+      "lobireft"
+      "direft_orthonormal"
+      "direft_paper" ]
 
 /// Each method as its formula says, from its parameters alone, without any fusing. Rows h [n, d].
 let private formula name (activation: Activation) (theta: Parameters) (h: Tensor) =
     let times (a: Tensor) (b: Tensor) = torch.mm (a, b.t ())
     let act = activation.Apply
     let r = lazy (Orthonormal.qr.Apply theta).t() // [r, d]
-    let target () = act (times h theta["weight"] + theta["bias"])
+
+    let target () =
+        act (times h theta["weight"] + theta["bias"])
+
     let up (rows: Tensor) (inner: Tensor) = torch.mm (inner, rows)
 
     match name with
     | "loreft" -> up r.Value (target () - times h r.Value)
     | "consreft" -> up r.Value (theta["source"] - times h r.Value)
-    | "lobireft" -> up r.Value (theta["source"].expand (h.shape[0], -1L))
+    | "lobireft" -> up r.Value (theta["source"].expand(h.shape[0], -1L))
     | "direft_orthonormal" -> up r.Value (target ())
     | "direft_paper" -> up theta["projection"] (target ())
     | _ ->
         let shift =
-            theta.TryFind "projection_bias" |> Option.defaultValue (torch.zeros_like theta["bias"])
+            theta.TryFind "projection_bias"
+            |> Option.defaultValue (torch.zeros_like theta["bias"])
 
         up theta["projection"] (target () - times h theta["projection"] - shift)
 
@@ -107,7 +116,11 @@ let tests =
                       let theta = what.Init width (Rng.ofSeed 1L)
                       let h = draw 2L [ 5L; int64 width ]
                       let part rows = change (onSubspace rows what) theta h
-                      Expect.isLessThan (relative (part [ 2; 0 ] + part [ 1 ]) (change what theta h)) 2e-6 (string what.Form)
+
+                      Expect.isLessThan
+                          (relative (part [ 2; 0 ] + part [ 1 ]) (change what theta h))
+                          2e-6
+                          (string what.Form)
 
                       Golden.throwsWith<System.ArgumentException> [ "0 … 2" ] (fun () -> part [ 3 ] |> ignore))
           }
@@ -150,8 +163,9 @@ let tests =
                       ofForm name (options @ [ identity ]) |> ignore)
           }
           test "names that the paper and pyreft use for different methods are refused, naming both" {
-              Golden.throwsWith<System.ArgumentException> [ "ambiguous"; "direft_paper"; "direft_orthonormal" ] (fun () ->
-                  ofForm "direft" [] |> ignore)
+              Golden.throwsWith<System.ArgumentException>
+                  [ "ambiguous"; "direft_paper"; "direft_orthonormal" ]
+                  (fun () -> ofForm "direft" [] |> ignore)
 
               Golden.throwsWith<System.ArgumentException> [ "direft_paper" ] (fun () -> ofForm "nodireft" [] |> ignore)
           }
@@ -171,7 +185,10 @@ let tests =
                       for p in ((ofForm name options).Init width (Rng.ofSeed 1L)).Entries do
                           Expect.equal
                               p.Role
-                              (if p.Name = "weight" || p.Name = "projection" then Role.Decayed else Role.Undecayed)
+                              (if p.Name = "weight" || p.Name = "projection" then
+                                   Role.Decayed
+                               else
+                                   Role.Undecayed)
                               $"{name}: {p.Name}")
           }
           test "the words of the syntax are the methods" {

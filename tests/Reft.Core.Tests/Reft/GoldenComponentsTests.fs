@@ -23,6 +23,7 @@ let private cases =
 
 let private componentOf name =
     match name with
+    | "mlp_activation" -> Component.MlpGate
     | "attention_value_output" -> Component.AttentionValue
     | "query_output" -> Component.Query
     | "key_output" -> Component.Key
@@ -60,7 +61,9 @@ let private check (name, layer, locations: int list list) () =
     let spec = what |> at [ site ] (Positions.Function chosen)
 
     let values prefix =
-        PyreftModules.parameters (fun theirs -> golden.TryFind $"{name}.{prefix}.{theirs}") (Some golden[$"{name}.base"])
+        PyreftModules.parameters
+            (fun theirs -> golden.TryFind $"{name}.{prefix}.{theirs}")
+            (Some golden[$"{name}.base"])
         |> Parameters.prefixed (string site)
 
     let theta = values "param"
@@ -73,7 +76,7 @@ let private check (name, layer, locations: int list list) () =
 
     for row in 0 .. ids.Length - 1 do
         let own (t: Tensor) =
-            t[int64 row].narrow (0L, 0L, int64 ids[row].Length)
+            t[int64 row].narrow(0L, 0L, int64 ids[row].Length)
 
         Golden.expectClose 1e-5 (own golden[$"{name}.logits"]) (own logits) $"logits of row {row}"
 

@@ -86,9 +86,7 @@ let tests =
                           (entry.Value[0].GetInt32(), entry.Value[1].GetInt32())
                           $"'{entry.Name}'"
                   | _ ->
-                      Expect.throwsT<System.ArgumentException>
-                          (fun () -> parsed entry.Name |> ignore)
-                          $"'{entry.Name}'"
+                      Expect.throwsT<System.ArgumentException> (fun () -> parsed entry.Name |> ignore) $"'{entry.Name}'"
           }
           test "left-over slots stay out of the row, or point at the token after the prompt once each" {
               let tokens padding tied count =
@@ -116,8 +114,7 @@ let tests =
                         Padding = if next then PyreftPadding.NextToken else PyreftPadding.Sink }
 
                   let spec =
-                      placed chosen
-                      |> ReftSpec.withTying (if tie then Tying.Tied else Tying.Groups)
+                      placed chosen |> ReftSpec.withTying (if tie then Tying.Tied else Tying.Groups)
 
                   let loaded = written spec
 

@@ -10,8 +10,7 @@ open Reft.Core.Tests
 open Reft.Core.Tests.TinyModel
 
 /// One token of prompt: pyreft halves it to none, and every slot is left over and points at token 1.
-let private batch =
-    examples 4L 5 [ 6 ] |> Batch.create PaddingSide.Right
+let private batch = examples 4L 5 [ 6 ] |> Batch.create PaddingSide.Right
 
 let private slots first last =
     Positions.Pyreft
@@ -53,8 +52,13 @@ let tests =
                       Expect.floatClose Accuracy.high repeatedLoss theirLoss "pyvene's loss"
                       Expect.floatClose Accuracy.high (repeated / theirs) (float count) "pyvene's gradient"
                       let found, slope = lossAndGradient (spec count) theta
-                      Expect.equal found loss $"the loss of {count} slots"
-                      Expect.isLessThan (relative slope (gradient * float32 count)) 1e-6 $"the gradient of {count} slots")
+                      // More rows, another order of summing.
+                      Expect.isLessThan (abs (found - loss) / loss) 1e-6 $"the loss of {count} slots"
+
+                      Expect.isLessThan
+                          (relative slope (gradient * float32 count))
+                          1e-6
+                          $"the gradient of {count} slots")
           }
           test "a prefix and a suffix that meet act one after another" {
               scoped (fun () ->

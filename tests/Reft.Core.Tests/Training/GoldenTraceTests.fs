@@ -55,8 +55,7 @@ let private ints (value: JsonValue) =
     |> List.toArray
 
 let private read case : Run =
-    let readme =
-        JsonValue.read 1_000_000 (Golden.path [ "d_e2e"; case; "README.json" ])
+    let readme = JsonValue.read 1_000_000 (Golden.path [ "d_e2e"; case; "README.json" ])
 
     let field name = readme |> JsonValue.field name
     let text name = field name |> JsonValue.string
@@ -82,9 +81,12 @@ let private read case : Run =
       Class = text "cls"
       Arguments = field "intervention_kwargs"
       Dataset =
-        if (text "dataset_api").Contains "pad_mode=first" then SinkBefore
-        elif (text "dataset_api").StartsWith "ReftDataset" then PadBehind
-        else Plain
+        if (text "dataset_api").Contains "pad_mode=first" then
+            SinkBefore
+        elif (text "dataset_api").StartsWith "ReftDataset" then
+            PadBehind
+        else
+            Plain
       Schedule =
         match arguments |> JsonValue.field "lr_scheduler_type" |> JsonValue.string with
         | "constant" -> Schedule.constant
@@ -180,7 +182,7 @@ let private initial run (map: OrthonormalMap) (golden: Map<string, Tensor>) =
         torch.randn ([| rows; columns |], generator = generator)
 
     let uniform low high (shape: int64[]) =
-        torch.empty(shape).uniform_ (low, high, generator)
+        torch.empty(shape).uniform_(low, high, generator)
 
     let bound = 1.0 / sqrt (float width)
     let linear = uniform -bound bound
@@ -206,9 +208,7 @@ let private initial run (map: OrthonormalMap) (golden: Map<string, Tensor>) =
             Orthonormal.free r, None
 
     let hasBias =
-        run.Arguments
-        |> JsonValue.tryField "add_bias"
-        |> Option.exists JsonValue.bool
+        run.Arguments |> JsonValue.tryField "add_bias" |> Option.exists JsonValue.bool
 
     let draw (theirs, _) =
         let orthonormal = PyreftModules.isOrthonormal run.Class
@@ -219,7 +219,11 @@ let private initial run (map: OrthonormalMap) (golden: Map<string, Tensor>) =
                 [ "rotate_layer.parametrizations.weight.original", free ], basis
             else
                 let weight = linear [| rank; width |]
-                [ "proj_layer.weight", weight; if hasBias then "proj_layer.bias", linear [| rank |] ], None
+
+                [ "proj_layer.weight", weight
+                  if hasBias then
+                      "proj_layer.bias", linear [| rank |] ],
+                None
 
         let source =
             if run.Class = "ConsreftIntervention" || run.Class = "LobireftIntervention" then
@@ -306,18 +310,31 @@ let private clamped run map (golden: Map<string, Tensor>) theta =
         golden[name].data<int64>().ToArray() |> Array.map int
 
     let shape = golden["gen.intervention_locations"].shape |> Array.map int
-    let slots = host "gen.intervention_locations" |> Array.chunkBySize shape[2] |> Array.chunkBySize shape[1]
-    let starts = generations golden "before" |> List.map (fun (ids, _) -> int golden["gen.input_ids"].shape[1] - ids.Length)
+
+    let slots =
+        host "gen.intervention_locations"
+        |> Array.chunkBySize shape[2]
+        |> Array.chunkBySize shape[1]
+
+    let starts =
+        generations golden "before"
+        |> List.map (fun (ids, _) -> int golden["gen.input_ids"].shape[1] - ids.Length)
+
     let prompts = generations golden "before" |> List.map fst
 
     let positions group =
         let known =
             List.zip3 prompts starts (List.ofArray slots)
             |> List.map (fun (ids, start, slots) ->
-                ids, slots[group * run.Sites.Length] |> Array.map (fun slot -> slot - start) |> Array.toList)
+                ids,
+                slots[group * run.Sites.Length]
+                |> Array.map (fun slot -> slot - start)
+                |> Array.toList)
 
         PositionFunction.create $"clamped-{group}" (fun row ->
-            known |> List.find (fun (ids, _) -> ids = Array.truncate row.Prompt row.Ids) |> snd)
+            known
+            |> List.find (fun (ids, _) -> ids = Array.truncate row.Prompt row.Ids)
+            |> snd)
         |> Positions.Function
 
     let bound (theta: Parameters) group =
@@ -356,12 +373,7 @@ let private expectGenerations run map model golden moment theta =
     |> List.iteri (fun i ((_, expected), found) -> Expect.equal found expected $"{moment} generation {i}")
 
 let private close tolerance expected actual what =
-    Expect.floatClose
-        { absolute = 0.0
-          relative = tolerance }
-        actual
-        (float ((expected: Tensor).item<float32>()))
-        what
+    Expect.floatClose { absolute = 0.0; relative = tolerance } actual (float ((expected: Tensor).item<float32>())) what
 
 let private reproduces run () =
     use loaded = Checkpoint.load (Golden.path [ "a_models"; "llama"; "model" ])
