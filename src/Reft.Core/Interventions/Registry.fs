@@ -24,7 +24,18 @@ module Registry =
                   "consreft", Consreft.ofForm
                   "lobireft", Lobireft.ofForm
                   "direft_orthonormal", DireftOrthonormal.ofForm
-                  "direft_paper", DireftPaper.ofForm ]
+                  "direft_paper", DireftPaper.ofForm
+                  "zero_out", ZeroOut.ofForm
+                  "interchange", Interchange.ofForm
+                  "add_source", SourceAddition.addOfForm
+                  "subtract_source", SourceAddition.subtractOfForm
+                  "noise", Noise.ofForm
+                  "rotated_interchange", RotatedInterchange.ofForm
+                  "boundless_interchange", BoundlessInterchange.ofForm
+                  "sigmoid_mask", SigmoidMask.ofForm
+                  "pca_interchange", PcaInterchange.ofForm
+                  "autoencoder_interchange", AutoencoderInterchange.ofForm
+                  "jumprelu_interchange", AutoencoderInterchange.jumpReluOfForm ]
           Customs = Map.empty
           Functions = Map.empty }
 

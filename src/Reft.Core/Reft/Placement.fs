@@ -90,30 +90,76 @@ module ReftSpec =
         else
             None
 
-    /// A prompt so long that no rule for short ones applies.
-    [<Literal>]
-    let private LongPrompt = 4096
+    let rec private partsOf positions =
+        match positions with
+        | Positions.Union parts -> List.collect partsOf parts
+        | single -> [ single ]
 
-    let private tokens placement =
+    /// Longer prompts say nothing new, and the largest numbers that positions may have would make lists too long.
+    [<Literal>]
+    let private LongestProbe = 65_536
+
+    /// Two lengths of a prompt so long that no rule for short ones applies and every number in the spec falls inside it.
+    /// What meets in both is certain to meet: at the first no step of an `every` falls among the last tokens, at the
+    /// second none among the first tokens after the prompt, unless it is bound to.
+    let private probes (placements: Placement list) =
+        let parts = placements |> List.collect (fun p -> partsOf p.Where)
+
+        let reach =
+            parts
+            |> List.sumBy (function
+                | Positions.First n
+                | Positions.Last n -> int64 n
+                | Positions.Span(start, n) -> int64 start + int64 n
+                | Positions.Explicit indices -> int64 (List.max indices) + 1L
+                | _ -> 0L)
+
+        let steps =
+            placements
+            |> List.sumBy (fun p ->
+                match p.When with
+                | Phase.DecodeSteps(start, count) -> int64 start + int64 count
+                | _ -> 0L)
+
+        let rec divisor (a: int64) b = if b = 0L then a else divisor b (a % b)
+
+        let common =
+            parts
+            |> List.choose (function
+                | Positions.Every step -> Some(int64 step)
+                | _ -> None)
+            |> List.fold (fun total step -> min (int64 LongestProbe) (total / divisor total step * step)) 1L
+
+        let least = min (int64 LongestProbe) (max 256L (2L * (reach + steps)))
+        let length = int ((least + common - 1L) / common * common)
+        [ length; length + 1 ]
+
+    let private tokens length placement =
         let start, count =
             match placement.When with
-            | Phase.Prompt -> 0, LongPrompt
-            | Phase.Decode -> LongPrompt, LongPrompt
-            | Phase.DecodeSteps(start, count) -> LongPrompt + start, min count LongPrompt
-            | Phase.Always -> 0, 2 * LongPrompt
+            | Phase.Prompt -> 0, length
+            | Phase.Decode -> length, length
+            | Phase.DecodeSteps(start, count) -> length + start, min count length
+            | Phase.Always -> 0, 2 * length
 
         // What a function of the row chooses is known when a batch comes.
         placement.Where
         |> Positions.resolveWith (fun _ -> []) (rule placement) placement.Tie count
         |> List.map (fun struct (_, token) -> start + token)
 
-    let private refuseOverlap where (tokens: int list) =
-        match tokens |> List.countBy id |> List.tryFind (fun (_, times) -> times > 1) with
-        | None -> ()
-        | Some(token, _) ->
+    let private refuseOverlap where (placements: Placement list) =
+        let meeting length =
+            placements
+            |> List.collect (tokens length)
+            |> List.countBy id
+            |> List.tryFind (fun (_, times) -> times > 1)
+
+        match probes placements |> List.map meeting with
+        | [ Some(token, _); Some _ ] ->
             invalidArg
                 "spec"
                 $"{where} would edit token {token} of a long prompt twice; within one spec edits must not overlap. Make the positions disjoint, add the interventions with +, or attach them one after another."
+        | _ -> ()
 
     /// <summary>Refuses a spec that cannot act on a model, naming the placement and what would do.</summary>
     /// <exception cref="T:System.ArgumentException">
@@ -150,14 +196,14 @@ module ReftSpec =
                     $"{placement.Site}: the last tokens are known only in the prompt; expected first, every, all or explicit positions in the phase {placement.When}, found '{placement.Where}'"
 
             if not placement.Where.IsPyreft then
-                refuseOverlap (string placement.Site) (tokens placement)
+                refuseOverlap (string placement.Site) [ placement ]
 
         let indexed = List.indexed spec
 
         for i, a in indexed do
             for j, b in indexed do
                 if i < j && share a b then
-                    refuseOverlap $"Placements {i + 1} and {j + 1}, both at {a.Site}," (tokens a @ tokens b)
+                    refuseOverlap $"Placements {i + 1} and {j + 1}, both at {a.Site}," [ a; b ]
 
         for name, members in spec |> List.filter (fun p -> p.Share.IsSome) |> List.groupBy (fun p -> p.Share) do
             let different =

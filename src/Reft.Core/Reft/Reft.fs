@@ -20,8 +20,32 @@ type internal BoundPlacement =
 /// Dispose it to free what binding computed.
 /// </summary>
 [<Sealed>]
-type BoundReft internal (placements: BoundPlacement list, scope: IDisposable) =
+type BoundReft
+    internal
+    (
+        placements: BoundPlacement list,
+        shapes: IReadOnlyDictionary<string, int64[]>,
+        sources: Activations list,
+        scope: IDisposable
+    ) =
+
+    // The configuration for which the parameters' shapes were last found right: decode steps need not look again.
+    let mutable fitting: ModelConfig option = None
+
     member internal _.Placements = placements
+    member internal _.Sources = sources
+
+    /// The same with more sources.
+    member internal _.With(more: Activations list) =
+        new BoundReft(placements, shapes, sources @ more, scope)
+
+    /// Refuses a model whose widths the parameters have not.
+    member internal _.Check(config: ModelConfig) =
+        match fitting with
+        | Some known when obj.ReferenceEquals(known, config) -> ()
+        | _ ->
+            Layout.check config (placements |> List.map (fun b -> b.Placement)) shapes
+            fitting <- Some config
 
     interface IDisposable with
         member _.Dispose() = scope.Dispose()
@@ -44,6 +68,23 @@ module Reft =
             |> Parameters.prefixed name)
         |> Parameters.concat
 
+    /// What binding says of parameters that do not fit names them without their place: it goes in front.
+    let private bindOne (placement: Placement) (name: string) (own: Parameters) =
+        try
+            placement.What.Bind own
+        with
+        | :? KeyNotFoundException as e ->
+            invalidArg "theta" $"the parameters of {name} do not fit {placement.What.Form}: {e.Message}"
+        | :? Runtime.InteropServices.ExternalException as e ->
+            let found =
+                own.Entries
+                |> Seq.map (fun p -> $"{name}.{p.Name} [" + String.Join(", ", p.Value.shape) + "]")
+                |> String.concat ", "
+
+            invalidArg
+                "theta"
+                $"the shapes of the parameters of {name} do not fit {placement.What.Form}: found {found}. {e.Message}"
+
     let private bindPlacements (spec: ReftSpec) (theta: Parameters) =
         let edits = Dictionary<string, Edit>()
 
@@ -52,7 +93,7 @@ module Reft =
             match edits.TryGetValue name with
             | true, edit -> edit
             | _ ->
-                let edit = placement.What.Bind(theta.Sub name)
+                let edit = bindOne placement name (theta.Sub name)
                 edits[name] <- edit
                 edit
 
@@ -61,52 +102,6 @@ module Reft =
             { Number = number
               Placement = placement
               Edits = names |> List.map (edit placement) |> List.toArray })
-
-    /// The flat rows (row × seq + column) of the window that each group of a placement edits, with the row and token of each.
-    let private rowsOf (context: Context) (placement: Placement) (groups: int) =
-        let rows = Array.init groups (fun _ -> ResizeArray<int64>())
-
-        context.Spans
-        |> Array.iteri (fun row span ->
-            let start, count =
-                match placement.When with
-                | Phase.Prompt -> 0, span.Prompt
-                | Phase.Decode -> span.Prompt, span.Length - span.Prompt
-                | Phase.DecodeSteps(first, count) ->
-                    span.Prompt + first, max 0 (min count (span.Length - span.Prompt - first))
-                | Phase.Always -> 0, span.Length
-
-            let inWindow token =
-                let column = span.Column token - context.Offset
-                token < span.Length && column >= 0 && column < context.Length
-
-            let choose (chosen: PositionFunction) =
-                if context.Tokens.Length = 0 then
-                    invalidOp
-                        $"'fn:{chosen.Name}' at {placement.Site} needs the rows' tokens, which the context has not: make it with Batch.context, or set its Tokens"
-
-                let ask length =
-                    chosen.Choose
-                        { Ids = Array.truncate length context.Tokens[row]
-                          Prompt = span.Prompt }
-                    |> List.map (fun token -> token - start)
-
-                if placement.When = Phase.Prompt then
-                    ask span.Prompt
-                else
-                    // Each token is asked about once it is there, as decoding step by step must.
-                    [ for token in start .. start + count - 1 do
-                          if inWindow token && List.contains (token - start) (ask (token + 1)) then
-                              token - start ]
-
-            for struct (group, token) in
-                Positions.resolveWith choose (ReftSpec.rule placement) placement.Tie count placement.Where do
-                // pyreft's leftover slots may lie behind the prompt: in training they exist, in generation not yet.
-                if inWindow (start + token) then
-                    let column = span.Column(start + token) - context.Offset
-                    rows[group].Add(int64 row * int64 context.Length + int64 column))
-
-        rows
 
     let private refuseOverlap (context: Context) (site: Site) (rows: int64 seq) =
         let seen = HashSet<int64>()
@@ -148,16 +143,18 @@ module Reft =
             )
 
     /// What an edit sees of the context: where it acts, the batch row of each of its rows, and noise of its own.
-    let private contextOf (context: Context) (bound: BoundPlacement) group (indices: ResizeArray<int64>) =
+    let private contextOf (context: Context) (bound: BoundPlacement) group (placed: PlacedRows) =
         { context with
             Site = Some bound.Placement.Site
-            Rows = indices.ToArray() |> Array.map (fun index -> int (index / int64 context.Length))
+            Rows = placed.Rows
+            Slots = placed.Slots
+            SlotCounts = placed.Counts
             Random = context.Random |> Option.map (Rng.fork bound.Number >> Rng.fork group) }
 
     let private attachPlacements (bound: BoundPlacement list) (context: Context) (model: Transformer) =
         // Placements of the same positions resolve once, however many layers they have.
         let resolved =
-            Dictionary<struct (Positions * Phase * Tying * ShortPrompt), (ResizeArray<int64> * Tensor)[]>()
+            Dictionary<struct (Positions * Phase * Tying * ShortPrompt), (PlacedRows * Tensor)[]>()
 
         let rows (placement: Placement) groups =
             let key =
@@ -167,9 +164,9 @@ module Reft =
             | true, rows -> rows
             | _ ->
                 let rows =
-                    rowsOf context placement groups
-                    |> Array.map (fun rows ->
-                        rows, torch.tensor(rows.ToArray(), dtype = torch.int64).``to`` model.Device)
+                    PlacedRows.resolve context placement groups
+                    |> Array.map (fun placed ->
+                        placed, torch.tensor(placed.Flat, dtype = torch.int64).``to`` model.Device)
 
                 resolved[key] <- rows
                 rows
@@ -177,7 +174,7 @@ module Reft =
         let active =
             bound
             |> List.map (fun b -> b, rows b.Placement b.Edits.Length)
-            |> List.filter (fun (_, rows) -> rows |> Array.exists (fun (indices, _) -> indices.Count > 0))
+            |> List.filter (fun (_, rows) -> rows |> Array.exists (fun (placed, _) -> placed.Flat.Length > 0))
 
         let byLayer =
             active |> List.groupBy (fun (b, _) -> b.Placement.Site.Layer) |> Map.ofList
@@ -202,7 +199,9 @@ module Reft =
                                         else
                                             Array.append rowsA rowsB
 
-                                    all |> Seq.collect fst |> refuseOverlap context a.Placement.Site
+                                    all
+                                    |> Seq.collect (fun (placed, _) -> placed.Flat)
+                                    |> refuseOverlap context a.Placement.Site
 
                         let heads =
                             match place with
@@ -215,9 +214,9 @@ module Reft =
                         |> List.map (fun (b, rows) ->
                             Array.zip b.Edits rows
                             |> Array.indexed
-                            |> Array.filter (fun (_, (_, (indices, _))) -> indices.Count > 0)
-                            |> Array.map (fun (group, (edit, (indices, rows))) ->
-                                edit, contextOf context b group indices, rows)
+                            |> Array.filter (fun (_, (_, (placed, _))) -> placed.Flat.Length > 0)
+                            |> Array.map (fun (group, (edit, (placed, rows))) ->
+                                edit, contextOf context b group placed, rows)
                             |> Array.toList
                             |> editRows heads b.Placement.Site.Heads))
                     |> dict
@@ -239,8 +238,12 @@ module Reft =
     /// Binds parameters once for many batches and decode steps, without gradients: at inference θ does not change.
     /// </summary>
     /// <returns>An owner of what binding computed; dispose it when done.</returns>
+    /// <exception cref="T:System.ArgumentException">
+    /// A parameter is missing or not finite. Shapes that a model has not are refused when the spec is first attached to it.
+    /// </exception>
     let bind (spec: ReftSpec) (theta: Parameters) : BoundReft =
         use _ = torch.no_grad ()
+        Layout.checkFinite theta
         use scope = torch.NewDisposeScope()
         let placements = bindPlacements spec theta
         // The staged tensors leave this thread's scopes: the owner frees them, wherever it is disposed.
@@ -249,11 +252,25 @@ module Reft =
 
         new BoundReft(
             placements,
+            Layout.shapes theta,
+            [],
             { new IDisposable with
                 member _.Dispose() =
                     for tensor in staged do
-                        tensor.Dispose() }
+                        tensor.Dispose()
+
+                    staged.Clear() }
         )
+
+    /// <summary>
+    /// The same bound spec with activations of other runs, which its interchanges read whenever it is attached, in a
+    /// generation for example, besides those of the context.
+    /// </summary>
+    /// <remarks>
+    /// The result shares what binding computed: dispose either of the two, when neither is used any more. The
+    /// activations stay the caller's and must outlive both.
+    /// </remarks>
+    let withSources (sources: Activations list) (bound: BoundReft) : BoundReft = bound.With sources
 
     /// <summary>Whether a bound spec edits tokens that follow the prompt; where not, decoding need not attach it.</summary>
     let actsAfterPrompt (bound: BoundReft) : bool =
@@ -261,7 +278,8 @@ module Reft =
 
     /// <summary>The model with bound interventions attached, for one context.</summary>
     let attachBound (bound: BoundReft) (context: Context) (model: Transformer) : Transformer =
-        attachPlacements bound.Placements context model
+        bound.Check model.Config
+        attachPlacements bound.Placements (Context.withSources bound.Sources context) model
 
     /// The model with several bound specs attached, one after another.
     let internal attachAll (bound: BoundReft list) (context: Context) (model: Transformer) : Transformer =
@@ -271,5 +289,44 @@ module Reft =
     /// The model with a spec attached, for one context: gradients flow to <paramref name="theta"/>. Attachments stack:
     /// a later one sees the edits of an earlier one.
     /// </summary>
+    /// <exception cref="T:System.ArgumentException">A parameter is missing, or has another shape than the spec on this model.</exception>
     let attach (spec: ReftSpec) (theta: Parameters) (context: Context) (model: Transformer) : Transformer =
+        Layout.check model.Config spec (Layout.shapes theta)
         attachPlacements (bindPlacements spec theta) context model
+
+    /// <summary>
+    /// <see cref="M:Reft.Core.ReftModule.collect"/> in any phase: under Decode, of the tokens after the prompt. Outside the
+    /// prompt rows come in the order of their tokens, however the positions list them.
+    /// </summary>
+    let collectDuring
+        (phase: Phase)
+        (name: string)
+        (sites: Site list)
+        (where: Positions)
+        (context: Context)
+        (ids: Tensor)
+        (model: Transformer)
+        : Activations list =
+        Collect.run phase name sites where context ids model
+
+    /// <summary>
+    /// The activations of a run at some sites and positions of its prompts: one for each site, their rows in the order in
+    /// which a tied placement of the same positions edits them. Gradients flow through them; on a model with attachments
+    /// they are the edited ones. Only the layers that the sites need are run.
+    /// </summary>
+    /// <param name="name">What the run is called by the interventions that read it.</param>
+    /// <param name="sites">Where in the model; head ranges too.</param>
+    /// <param name="where">Which tokens of the prompt.</param>
+    /// <param name="context">The run's context, e.g. of <c>Batch.context</c>.</param>
+    /// <param name="ids">Its token ids. [batch, seq]</param>
+    /// <param name="model">The model.</param>
+    /// <exception cref="T:System.ArgumentException">The model has not the site, or the positions mean nothing.</exception>
+    let collect
+        (name: string)
+        (sites: Site list)
+        (where: Positions)
+        (context: Context)
+        (ids: Tensor)
+        (model: Transformer)
+        : Activations list =
+        collectDuring Phase.Prompt name sites where context ids model

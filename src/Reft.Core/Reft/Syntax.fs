@@ -105,3 +105,13 @@ module Syntax =
 
     /// <summary>All positions of a placement share one set of parameters.</summary>
     let tied (spec: ReftSpec) : ReftSpec = ReftSpec.tied spec
+
+    /// <summary>The rows of the source run of a name: see <see cref="T:Reft.Core.InterchangeModule"/>.</summary>
+    let interchange (source: string) : Intervention = Interchange.create source
+
+    /// <summary>h ↦ 0: see <see cref="T:Reft.Core.ZeroOutModule"/>.</summary>
+    let zeroOut: Intervention = ZeroOut.create ()
+
+    /// <summary>An interchange in a learnt subspace of a rank: see <see cref="T:Reft.Core.RotatedInterchangeModule"/>.</summary>
+    let das (rank: int) : Intervention =
+        RotatedInterchange.create (RotatedInterchange.options rank)

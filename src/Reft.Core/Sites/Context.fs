@@ -47,6 +47,11 @@ type Context =
         Site: Site option
         /// Inside an edit: the batch row of each of its rows. [n]
         Rows: int[]
+        /// Inside an edit: the number of each of its rows among all those that the placement edits in its batch row,
+        /// earlier and later windows included. [n]; empty when unknown, as where a function chooses while decoding.
+        Slots: int[]
+        /// Inside an edit: how many rows the placement edits in each batch row, among the tokens so far. [batch]
+        SlotCounts: int[]
     }
 
     /// <summary>The number of rows.</summary>
@@ -157,7 +162,9 @@ module Context =
           Subspaces = [||]
           Sources = []
           Site = None
-          Rows = [||] }
+          Rows = [||]
+          Slots = [||]
+          SlotCounts = [||] }
 
     /// <summary>The same context with attention written out, for derivatives of second and higher order.</summary>
     let withPlainAttention (context: Context) : Context =
@@ -183,7 +190,9 @@ module Context =
           Subspaces = [||]
           Sources = []
           Site = None
-          Rows = rows }
+          Rows = rows
+          Slots = [||]
+          SlotCounts = [||] }
 
     /// <summary>The same context with activations of other runs, besides those it has.</summary>
     let withSources (sources: Activations list) (context: Context) : Context =
@@ -200,3 +209,23 @@ module Context =
         | Some rng ->
             { context with
                 Random = Some(Rng.fork index rng) }
+
+    /// <summary>
+    /// Inside an edit: the number of each of its rows among those that are edited in its batch row, as the placement counts
+    /// them, or as they come where it does not say.
+    /// </summary>
+    let slots (context: Context) : int[] =
+        if context.Slots.Length = context.Rows.Length then
+            context.Slots
+        else
+            let seen = System.Collections.Generic.Dictionary<int, int>()
+
+            context.Rows
+            |> Array.map (fun row ->
+                let slot =
+                    match seen.TryGetValue row with
+                    | true, count -> count
+                    | _ -> 0
+
+                seen[row] <- slot + 1
+                slot)

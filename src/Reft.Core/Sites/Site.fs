@@ -1,61 +1,5 @@
 namespace Reft.Core
 
-/// <summary>A place inside a transformer block at which an intervention can act.</summary>
-[<RequireQualifiedAccess>]
-type Component =
-    /// The block's input: the residual stream before it. [batch, seq, hidden]
-    | BlockInput
-    /// The attention's input, after the norm. [batch, seq, hidden]
-    | AttentionInput
-    /// The queries, before the rotary embedding. [batch, seq, heads × head_dim]
-    | Query
-    /// The keys, before the rotary embedding. [batch, seq, kv_heads × head_dim]
-    | Key
-    /// The values. [batch, seq, kv_heads × head_dim]
-    | Value
-    /// The attention-weighted values of all heads, before the output projection. [batch, seq, heads × head_dim]
-    | AttentionValue
-    /// The attention's output, before it joins the residual stream. [batch, seq, hidden]
-    | AttentionOutput
-    /// The MLP's input, after the norm. [batch, seq, hidden]
-    | MlpInput
-    /// The gate of a gated MLP after its activation function, before it multiplies the up projection: pyvene's
-    /// mlp_activation. [batch, seq, intermediate]
-    | MlpGate
-    /// The MLP's inner activation, before the down projection. TransformerLens's mlp.hook_post. [batch, seq, intermediate]
-    | MlpActivation
-    /// The MLP's output, before it joins the residual stream. [batch, seq, hidden]
-    | MlpOutput
-    /// The block's output: the residual stream after it. [batch, seq, hidden]
-    | BlockOutput
-
-/// <summary>The names of components.</summary>
-[<RequireQualifiedAccess>]
-module Component =
-
-    /// <summary>Every component, in the order in which a block computes them, with its name in files.</summary>
-    let names: (Component * string) list =
-        [ Component.BlockInput, "block_input"
-          Component.AttentionInput, "attention_input"
-          Component.Query, "query"
-          Component.Key, "key"
-          Component.Value, "value"
-          Component.AttentionValue, "attention_value"
-          Component.AttentionOutput, "attention_output"
-          Component.MlpInput, "mlp_input"
-          Component.MlpGate, "mlp_gate"
-          Component.MlpActivation, "mlp_activation"
-          Component.MlpOutput, "mlp_output"
-          Component.BlockOutput, "block_output" ]
-
-    /// <summary>The name of a component in files and messages, e.g. <c>block_output</c>.</summary>
-    let name (wanted: Component) : string =
-        names |> List.find (fst >> (=) wanted) |> snd
-
-    /// <summary>The component of a name, if it is one.</summary>
-    let tryParse (text: string) : Component option =
-        names |> List.tryFind (snd >> (=) text) |> Option.map fst
-
 /// <summary>A run of attention heads: <c>First</c>, <c>First</c> + 1, … (<c>Count</c> of them).</summary>
 [<Struct>]
 type HeadRange =
@@ -116,30 +60,40 @@ module Site =
         { site with
             Heads = Some { First = first; Count = count } }
 
-    /// <summary>Reads what <c>Site.ToString</c> prints.</summary>
-    /// <exception cref="T:System.ArgumentException">The text is no site: the message gives the form and the components.</exception>
+    /// <summary>
+    /// Reads what <c>Site.ToString</c> prints, and the names of other libraries where they mean the same values: pyvene's
+    /// keys (<c>layer_8_comp_block_output_unit_pos_nunit_1#0</c>, with dots before 0.1.7) and module paths
+    /// (<c>model.layers[15].mlp.output</c>), and TransformerLens's hooks (<c>blocks.7.hook_resid_post</c>, as of a model
+    /// loaded without processing its weights).
+    /// </summary>
+    /// <remarks>A pyvene key of a component with heads does not say which: <c>Site.heads</c> does.</remarks>
+    /// <exception cref="T:System.ArgumentException">
+    /// The text is no site: the message gives the forms and the components, or says why another library's name has no equal.
+    /// </exception>
     let parse (text: string) : Site =
         let refuse () =
             let known = Component.names |> List.map snd |> String.concat ", "
 
             invalidArg
                 (nameof text)
-                $"'{text}' is not a site: expected layers.N.COMPONENT or layers.N.COMPONENT.heads.A-B, where COMPONENT is one of {known}"
+                $"'{text}' is not a site: expected layers.N.COMPONENT or layers.N.COMPONENT.heads.A-B, where COMPONENT is one of {known}; or a name of pyvene's or TransformerLens's"
 
         let number (text: string) =
-            match System.Int32.TryParse text with
-            | true, value when value >= 0 -> value
-            | _ -> refuse ()
+            match SiteNames.tryNumber text with
+            | Some value -> value
+            | None -> refuse ()
 
         match text.Split '.' with
-        | [| "layers"; layer; place |] ->
-            match Component.tryParse place with
-            | Some place -> create (number layer) place
-            | None -> refuse ()
+        | [| "layers"; layer; place |] when (Component.tryParse place).IsSome ->
+            create (number layer) (Component.tryParse place).Value
         | [| "layers"; layer; place; "heads"; range |] ->
             match Component.tryParse place, range.Split '-' with
             | Some place, [| first; last |] when number last >= number first ->
                 create (number layer) place
                 |> heads (number first) (number last - number first + 1)
             | _ -> refuse ()
-        | _ -> refuse ()
+        | _ ->
+            match SiteNames.tryParse text with
+            | Some(Ok(layer, place)) -> create layer place
+            | Some(Error reason) -> invalidArg (nameof text) $"'{text}' is not a site: {reason}"
+            | None -> refuse ()

@@ -225,4 +225,54 @@ let tests =
 
                   refuses "row 1, column 2" (fun () ->
                       residual spec PaddingSide.Right (examples 2L 2 [ 9; 6 ]) model |> ignore))
+          }
+          test "parameters that do not fit the spec are refused by name, with what was expected" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+                  let batch = examples 2L 2 [ 9 ] |> Batch.create PaddingSide.Right
+                  let context = Batch.context model batch
+                  let spec = loreft 2 |> at (blockOutput [ 1 ]) (first 1 + last 1)
+                  let theta = Reft.init spec config (Rng.ofSeed 1L)
+
+                  let attach theta () =
+                      Reft.attach spec theta context model |> ignore
+
+                  let bind theta () =
+                      (Reft.bind spec theta :> System.IDisposable).Dispose()
+
+                  let without name =
+                      Parameters(theta.Entries |> Seq.filter (fun p -> p.Name <> name))
+
+                  let changed name value =
+                      Parameters(
+                          theta.Entries
+                          |> Seq.map (fun p -> if p.Name = name then { p with Value = value } else p)
+                      )
+
+                  let bias = "layers.1.block_output.suffix.bias"
+                  attach theta ()
+                  bind theta ()
+                  refuses $"{bias}: expected [2], found none of that name" (attach (without bias))
+
+                  refuses
+                      "layers.1.block_output.suffix do not fit loreft(rank=2): there is no parameter 'bias'"
+                      (bind (without bias))
+
+                  refuses $"{bias}: expected [2], found [3]" (attach (changed bias (torch.zeros 3L)))
+                  refuses "expected [16, 2], found none" (attach (Reft.init (tied spec) config (Rng.ofSeed 1L)))
+
+                  refuses
+                      $"{bias} [2]: expected finite numbers, found 1"
+                      (bind (changed bias (torch.tensor [| 1.0f; nanf |])))
+
+                  // A width that only the model knows is found wrong when the spec is attached to it.
+                  let wider = Reft.init spec { config with Hidden = 20 } (Rng.ofSeed 1L)
+                  refuses "expected [16, 2], found [20, 2]" (attach wider)
+                  use bound = Reft.bind spec wider
+                  refuses "expected [16, 2], found [20, 2]" (fun () -> Reft.attachBound bound context model |> ignore)
+
+                  let mismatched =
+                      changed "layers.1.block_output.prefix.weight" (torch.zeros [| 3L; 16L |])
+
+                  refuses "layers.1.block_output.prefix.weight [3, 16]" (bind mismatched))
           } ]
