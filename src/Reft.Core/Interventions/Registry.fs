@@ -25,6 +25,20 @@ module Registry =
                   "lobireft", Lobireft.ofForm
                   "direft_orthonormal", DireftOrthonormal.ofForm
                   "direft_paper", DireftPaper.ofForm
+                  "red", Red.ofForm
+                  "activation_addition", ActivationAddition.ofForm
+                  "repe_linear", RepE.linearOfForm
+                  "repe_piecewise", RepE.piecewiseOfForm
+                  "repe_projection", RepE.projectionOfForm
+                  "lofit_scale", Lofit.scaleOfForm
+                  "lofit_offset", Lofit.offsetOfForm
+                  "jola", Jola.ofForm
+                  "reft_r1", ReftR1.ofForm
+                  "partitioned_loreft", PartitionedLoreft.ofForm
+                  "routed_loreft", RoutedLoreft.ofForm
+                  "scalar_gate", Gates.scalarOfForm
+                  "sigmoid_gate", Gates.sigmoidOfForm
+                  "hard_concrete_gate", Gates.hardConcreteOfForm
                   "zero_out", ZeroOut.ofForm
                   "interchange", Interchange.ofForm
                   "add_source", SourceAddition.addOfForm
@@ -57,6 +71,10 @@ module Registry =
             Functions = registry.Functions |> Map.add chosen.Name chosen }
 
     let private names map = map |> Map.keys |> String.concat ", "
+
+    /// <summary>The names of the methods that forms may name.</summary>
+    let methods (registry: Registry) : string list =
+        registry.Methods |> Map.keys |> Seq.toList
 
     /// <summary>The function of positions of a name.</summary>
     /// <exception cref="T:System.ArgumentException">None of that name is registered.</exception>
