@@ -26,6 +26,9 @@ let rec private ofTree tree =
     | 5 -> shift "a" >=> loreft 2
     | 6 -> Intervention.onSubspace [ 1; 2 ] (loreft 4)
     | 7 -> gate (shift "g") (loreft 2)
+    | 8 -> Intervention.dropout 0.25 (loreft 2)
+    | 9 -> gate Gates.sigmoid (shift "a")
+    | 10 -> Intervention.dropoutOutput 0.5 (Red.create + direftPaper 2)
     | _ -> -1.0 * (shift "c" + loreft 2)
 
 let private noContext = (Context.ofRows [||])
@@ -56,7 +59,7 @@ let private law name (check: Intervention -> Intervention -> Intervention -> boo
         name
         (fun (a: int) (b: int) (c: int) ->
             use _ = torch.NewDisposeScope()
-            let pick n = ofTree (((n % 9) + 9) % 9)
+            let pick n = ofTree (((n % 12) + 12) % 12)
             check (pick a) (pick b) (pick c))
 
 [<Tests>]
@@ -114,6 +117,41 @@ let tests =
               let h = rows ()
               let change = changed a numbers h - h
               relative (changed (-2.0 * a) numbers h) (h - change * 2.0f) < 1e-5)
+          law "k * (a + b) = k * a + k * b" (fun a b _ ->
+              if a.Form = Form.Zero || b.Form = Form.Zero then
+                  true
+              else
+                  let h = rows ()
+                  let together, apart = 1.5 * (a + b), (1.5 * a) + (1.5 * b)
+                  // Each side flattens its own way: the same part gets the same numbers by its place.
+                  let numbers = theta (a + b)
+                  let change what = changed what numbers h - h
+
+                  (theta together).Names = numbers.Names
+                  && (apart.Parts.Length <> (a + b).Parts.Length
+                      || relative (h + change together) (h + change apart) < 1e-5))
+          law "a gate that is 1 everywhere changes nothing" (fun a _ _ ->
+              let what = gate (Gates.scalar 1.0) a
+              let numbers = theta what
+              let h = rows ()
+              relative (changed what numbers h) (changed a (numbers.Sub "edit") h) < 1e-5)
+          law "named twins are the operators" (fun a b _ ->
+              same (a + b) (Intervention.add a b)
+              && same (0.5 * a) (Intervention.scale 0.5 a)
+              && same (a >=> b) (Intervention.andThen b a)
+              && same (gate a b) (Intervention.gate a b))
+          law "noise: the same state draws the same, another one differs" (fun a b _ ->
+              let what = Intervention.dropout 0.5 (a + b)
+              let numbers = theta what
+
+              let out seed =
+                  let context = Context.ofRows [||] |> Context.withRandom (Rng.ofSeed seed)
+                  Intervention.apply context (rows ()) (what.Bind numbers)
+
+              let silent = relative (changed (a + b) (theta (a + b)) (rows ())) (rows ()) < 1e-6
+
+              relative (out 1L) (out 1L) = 0.0
+              && (silent || what.Form = Form.Zero || relative (out 1L) (out 2L) > 0.0))
           law "a form gives back the intervention" (fun a b c ->
               let original = (a + b) >=> (0.25 * c)
 
@@ -144,6 +182,39 @@ let tests =
                   Expect.stringContains e.Message "'bad'" "name"
                   Expect.stringContains e.Message "[5 × 6]" "expected"
                   Expect.stringContains e.Message "[5 × 2]" "found")
+          }
+          test "a function that detaches the graph is refused with what was expected" {
+              use _ = torch.NewDisposeScope()
+
+              let bad =
+                  Intervention.define
+                      "cut"
+                      (fun width _ -> Parameters.ofSeq [ "v", dsharp.ones width ])
+                      (fun theta _ h -> (theta["v"] * h).detach())
+
+              let numbers = theta bad
+
+              let refuse (run: unit -> Tensor) =
+                  Expect.throwsC (fun () -> run () |> ignore) (fun e ->
+                      Expect.stringContains e.Message "'cut'" "name"
+                      Expect.stringContains e.Message "expected a result with a gradient" "expected"
+                      Expect.stringContains e.Message "detached" "found")
+
+              refuse (fun () -> changed bad (numbers.OfVector(Autograd.variable numbers.Vector)) (rows ()))
+
+              let constant = Intervention.ofFunction "cut" (fun h -> (h.tanh ()).detach())
+
+              refuse (fun () -> changed constant Parameters.empty (Autograd.variable (rows ())))
+              // Without gradients there is nothing to lose.
+              changed bad numbers (rows ()) |> ignore
+          }
+          test "a function of the rows replaces them exactly" {
+              use _ = torch.NewDisposeScope()
+              let what = Intervention.ofFunction "flip" (fun h -> h.flip 1L)
+              let h = rows ()
+              Expect.equal (relative (changed what Parameters.empty h) (h.flip 1L)) 0.0 "h′"
+              let registry = Registry.standard |> Registry.add what
+              Expect.equal (Registry.intervention registry what.Form).Form what.Form "by its name"
           }
           test "an unregistered name and an unknown method are refused by name" {
               let refuse form text =
