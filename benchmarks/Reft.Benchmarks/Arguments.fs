@@ -6,7 +6,7 @@ open TorchSharp
 
 type Arguments =
     {
-        /// ratios, pyreft, load or all.
+        /// ratios, pyreft, load, edit or all.
         Command: string
         /// A smoke run: a few rounds, few steps. Its figures mean nothing.
         Quick: bool
@@ -34,7 +34,8 @@ let usage =
   ratios   a LoReFT step, its interventions and a decoded token ÷ the same without; memory over many steps
   pyreft   the configuration on which pyreft was measured: step ÷ its matrix products, generation, peak memory
   load     a random checkpoint of the shape of Llama-3.2-1B: loading, memory, scoring, generating, training
-  all      ratios and pyreft, and load unless --quick
+  edit     one LoReFT edit with its gradient at the width of a 7B model, against the formula as pyreft writes it
+  all      ratios, pyreft and edit, and load unless --quick
 
   --quick            a smoke run in a few rounds: it shows that everything runs, its figures mean nothing
   --threads N        libtorch's threads (default 2)
@@ -109,7 +110,7 @@ let rec private read (options: Arguments) (rest: string list) =
 /// The arguments, or what is wrong with them.
 let parse (args: string list) : Result<Arguments, string> =
     match args with
-    | ("ratios" | "pyreft" | "load" | "all" as command) :: rest ->
+    | ("ratios" | "pyreft" | "load" | "edit" | "all" as command) :: rest ->
         try
             read (defaults command) rest |> Ok
         with :? ArgumentException as e ->

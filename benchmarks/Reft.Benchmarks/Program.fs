@@ -9,10 +9,12 @@ let private run (options: Arguments) =
     | "ratios" -> Ratios.run options
     | "pyreft" -> Pyreft.run options
     | "load" -> Load.run options
+    | "edit" -> Edit.run options
     | _ ->
         // Each in a process of its own, as when it is run alone.
         [ "ratios"
           "pyreft"
+          "edit"
           if not options.Quick then
               "load" ]
         |> List.map (fun command -> options |> again |> Machine.child command)

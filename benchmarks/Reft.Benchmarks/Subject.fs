@@ -133,7 +133,8 @@ let batch (config: ModelConfig) (rows: int) (length: int) (prompt: int) (scoreAl
 
           { Ids = ids
             Labels = ids |> Array.mapi (fun i id -> if i < firstScored then Example.Ignored else id)
-            Prompt = prompt } ]
+            Prompt = prompt
+            Subspaces = [] } ]
     |> Batch.create PaddingSide.Right
 
 /// Random prompts of one length.

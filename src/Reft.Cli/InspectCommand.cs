@@ -67,13 +67,29 @@ internal static class InspectCommand
             json.WriteString("site", placement.Site);
             json.WriteString("positions", placement.Positions);
             json.WriteString("intervention", placement.Intervention);
-            json.WriteString("phase", JsonNamingPolicy.SnakeCaseLower.ConvertName(placement.Phase.ToString()));
+            WritePhase(json, placement.Phase);
             json.WriteString("tying", JsonNamingPolicy.SnakeCaseLower.ConvertName(placement.Tying.ToString()));
             json.WriteString("shared_as", placement.SharedAs);
             json.WriteEndObject();
         }
 
         json.WriteEndArray();
+    }
+
+    // As reft.json has it.
+    private static void WritePhase(Utf8JsonWriter json, InterventionPhase phase)
+    {
+        if (phase is { DecodeStart: { } start, DecodeCount: { } count })
+        {
+            json.WriteStartObject("phase");
+            json.WriteNumber("decode_start", start);
+            json.WriteNumber("decode_count", count);
+            json.WriteEndObject();
+        }
+        else
+        {
+            json.WriteString("phase", JsonNamingPolicy.SnakeCaseLower.ConvertName(phase.ToString()));
+        }
     }
 
     private static void WriteModel(Utf8JsonWriter json, ReftModel model)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 
 namespace Reft.Cli;
 
@@ -20,9 +21,20 @@ internal static class TrainCommand
     private static readonly Option<string?> EvalData = Values.Text(
         "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch.");
 
-    private static readonly Option<string?> Method = Values.Text("--method", "loreft", "The method.");
-    private static readonly Option<int> Rank = Values.Option(
-        "--rank", "N", "Directions that each intervention edits.", 4, Values.IntegerFrom(1));
+    private const string Loreft = "loreft";
+    private const int LoreftRank = 4;
+
+    private static readonly Option<string?> Method = Values.Text(
+        "--method", "NAME", "The method, by its name in adapters: loreft, red, direft_paper, …");
+
+    private static readonly Option<int?> Rank = Values.Optional(
+        "--rank",
+        "N",
+        "Directions that each intervention edits, in methods that have a rank; 4 for loreft where it is not given.",
+        Values.IntegerFrom(1));
+
+    private static readonly Option<string[]> MethodOptions = Values.Pairs(
+        "--option", "KEY=VALUE", "An option of the method, e.g. activation=relu; may be given several times.");
 
     private static readonly Option<Layers> LayersOption = Values.Option(
         "--layers", "all|4,6,10|4;6;10", "The layers, counted from 0, whose outputs are edited.", Layers.All, Layers.Parse);
@@ -75,11 +87,10 @@ internal static class TrainCommand
 
     public static Command Create()
     {
-        Method.AcceptOnlyFromAmong("loreft");
-        Method.DefaultValueFactory = _ => "loreft";
+        Method.DefaultValueFactory = _ => Loreft;
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
-            Model, Data, Output, EvalData, Method, Rank, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
+            Model, Data, Output, EvalData, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
             BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Json,
         };
         command.Validators.Add(result =>
@@ -97,10 +108,21 @@ internal static class TrainCommand
     {
         using var output = new StandardOutput();
         using var signals = new StopSignals();
+        ReftIntervention intervention;
+        try
+        {
+            intervention = Intervention(
+                parsed.GetValue(Method) ?? Loreft, parsed.GetValue(Rank), parsed.GetValue(MethodOptions) ?? []);
+        }
+        catch (ArgumentException e)
+        {
+            return Failure.Say($"--method: {Values.MessageOf(e)}", ExitCode.Usage);
+        }
+
         var data = TrainingData.FromJsonLines(parsed.GetRequiredValue(Data));
         var heldOut = parsed.GetValue(EvalData) is { } file ? TrainingData.FromJsonLines(file) : null;
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
-        using var model = Load(parsed);
+        using var model = Load(parsed, intervention);
         var options = Options(parsed, heldOut, model.Config.ContextLength);
 
         double? before;
@@ -142,19 +164,29 @@ internal static class TrainCommand
         return stopped;
     }
 
-    private static ReftModel Load(ParseResult parsed)
+    private static ReftModel Load(ParseResult parsed, ReftIntervention intervention)
     {
         var spec = new ReftSpec()
             .At(
                 Sites.BlockOutput(parsed.GetRequiredValue(LayersOption)),
                 parsed.GetRequiredValue(PositionsOption),
-                Interventions.Loreft(parsed.GetValue(Rank)))
+                intervention)
             .WithTying(parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
         return ReftModel.Load(
             parsed.GetRequiredValue(Model),
             spec,
             new ModelOptions { Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)), Seed = parsed.GetValue(Seed) });
     }
+
+    private static ReftIntervention Intervention(string method, int? rank, IEnumerable<string> options) =>
+        Interventions.Named(
+            method,
+            [
+                .. (rank ?? (method == Loreft ? LoreftRank : null)) is { } number
+                    ? [KeyValuePair.Create("rank", number.ToString(CultureInfo.InvariantCulture))]
+                    : Array.Empty<KeyValuePair<string, string>>(),
+                .. options.Select(Values.Pair),
+            ]);
 
     private static TrainingOptions Options(ParseResult parsed, TrainingData? heldOut, int context)
     {

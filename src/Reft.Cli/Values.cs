@@ -36,6 +36,28 @@ internal static class Values
     public static Option<string> Required(string name, string help, string description) =>
         new(name) { HelpName = help, Description = description, Required = true };
 
+    /// <summary>Pairs <c>KEY=VALUE</c>, one for each time it is given.</summary>
+    public static Option<string[]> Pairs(string name, string help, string description) =>
+        new(name)
+        {
+            HelpName = help,
+            Description = description,
+            Arity = ArgumentArity.OneOrMore,
+            AllowMultipleArgumentsPerToken = false,
+        };
+
+    /// <summary>Reads <c>KEY=VALUE</c>.</summary>
+    public static KeyValuePair<string, string> Pair(string text) =>
+        text.IndexOf('=', StringComparison.Ordinal) is > 0 and var middle
+            ? KeyValuePair.Create(text[..middle], text[(middle + 1)..])
+            : throw new ArgumentException($"expected KEY=VALUE, found '{text}'");
+
+    /// <summary>What an error says, without the name of a parameter that no user knows.</summary>
+    public static string MessageOf(ArgumentException e) =>
+        e.ParamName is { } name
+            ? e.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal)
+            : e.Message;
+
     /// <summary>Present or absent.</summary>
     public static Option<bool> Flag(string name, string description) =>
         new(name) { Description = description, Arity = ArgumentArity.Zero };
@@ -73,10 +95,7 @@ internal static class Values
         }
         catch (ArgumentException e)
         {
-            var message = e.ParamName is { } name
-                ? e.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal)
-                : e.Message;
-            result.AddError($"{(result.Parent as OptionResult)?.IdentifierToken?.Value}: {message}.");
+            result.AddError($"{(result.Parent as OptionResult)?.IdentifierToken?.Value}: {MessageOf(e)}.");
             return default;
         }
     }

@@ -66,13 +66,7 @@ public sealed record AdapterInfo
             Text("site", value),
             Text("positions", value),
             Core.FormJson.read(Core.JsonValueModule.field("intervention", value)).ToString(),
-            Text("phase", value) switch
-            {
-                "prompt" => InterventionPhase.Prompt,
-                "decode" => InterventionPhase.Decode,
-                "always" => InterventionPhase.Always,
-                _ => throw Core.JsonValueModule.unexpected("one of prompt, decode, always", Core.JsonValueModule.field("phase", value)),
-            },
+            InterventionPhase.Read(Core.JsonValueModule.field("phase", value)),
             Text("tying", value) switch
             {
                 "tied" => ParameterTying.Tied,

@@ -45,6 +45,12 @@ public sealed record DataRow
     /// <summary>How many of the first ids are the prompt (<c>prompt_length</c>).</summary>
     public int? PromptLength { get; init; }
 
+    /// <summary>
+    /// The numbers of the subspaces that act on this row (<c>subspaces</c>), for interventions that have several, such as
+    /// partitioned LoReFT; all where it is not given. Training and scoring know them; generation refuses them.
+    /// </summary>
+    public IReadOnlyList<int>? Subspaces { get; init; }
+
     /// <summary>Where the row comes from, for messages: <c>data.jsonl:12</c>.</summary>
     public string? Source { get; init; }
 

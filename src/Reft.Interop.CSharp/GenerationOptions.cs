@@ -15,6 +15,11 @@ public sealed record GenerationOptions
     /// </summary>
     public IReadOnlyList<int> StopIds { get; init; } = [];
 
+    /// <summary>
+    /// Activations of other runs, which attached interchanges read: row i of each stands for the i-th prompt.
+    /// </summary>
+    public IReadOnlyList<CollectedActivations> Sources { get; init; } = [];
+
     /// <summary>Rows that are generated together.</summary>
     public int BatchSize { get; init; } = 8;
 }

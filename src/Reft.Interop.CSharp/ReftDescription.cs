@@ -45,7 +45,7 @@ public sealed record PlacementDescription(
             placement.Site.ToString(),
             placement.Where.ToString(),
             placement.What.Form.ToString(),
-            placement.When.ToFacade(),
+            InterventionPhase.Of(placement.When),
             placement.Tie.ToFacade(),
             placement.Share.ValueOrNull());
 

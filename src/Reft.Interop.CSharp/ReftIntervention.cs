@@ -4,8 +4,8 @@ namespace Reft;
 
 /// <summary>
 /// A learnt change of rows of hidden states, h ↦ h + Δ(h); made by <see cref="Interventions"/>. Interventions combine:
-/// <c>a + b</c>, <c>0.5 * a</c>, <c>a.Then(b)</c>, <c>a.Gate(g)</c>, <c>a.OnSubspace(0, 1)</c>. Where one acts is
-/// decided by <see cref="ReftSpec.At"/>.
+/// <c>a + b</c>, <c>0.5 * a</c>, <c>a.Then(b)</c>, <c>a.Gate(g)</c>, <c>a.OnSubspace(0, 1)</c>, <c>a.Dropout(0.1)</c>.
+/// Where one acts is decided by <see cref="ReftSpec.At"/>.
 /// </summary>
 public sealed class ReftIntervention
 {
@@ -27,6 +27,9 @@ public sealed class ReftIntervention
     /// <summary>The opposite change.</summary>
     public static ReftIntervention operator -(ReftIntervention intervention) => -1 * intervention;
 
+    /// <summary>Both read the same h; the change of the right one is taken off that of the left one.</summary>
+    public static ReftIntervention operator -(ReftIntervention left, ReftIntervention right) => left + (-right);
+
     /// <summary>The same as <c>+</c>.</summary>
     public static ReftIntervention Add(ReftIntervention left, ReftIntervention right) => left + right;
 
@@ -35,6 +38,9 @@ public sealed class ReftIntervention
 
     /// <summary>The same as <c>*</c>.</summary>
     public static ReftIntervention Multiply(ReftIntervention intervention, double factor) => factor * intervention;
+
+    /// <summary>The same as binary <c>-</c>.</summary>
+    public static ReftIntervention Subtract(ReftIntervention left, ReftIntervention right) => left - right;
 
     /// <summary>The same as unary <c>-</c>.</summary>
     public static ReftIntervention Negate(ReftIntervention intervention) => -intervention;
@@ -52,6 +58,20 @@ public sealed class ReftIntervention
     /// <exception cref="ArgumentException">The intervention has no latent rows, or a row is negative or named twice.</exception>
     public ReftIntervention OnSubspace(params int[] rows) =>
         new(Core.InterventionModule.onSubspace(rows.ToFSharpList(), Value));
+
+    /// <summary>
+    /// In training, each number of the <i>change</i> is dropped with probability <paramref name="rate"/>, and those kept
+    /// grow by 1/(1 − rate). The hidden state itself is never dropped.
+    /// </summary>
+    /// <exception cref="ArgumentException">The rate is not in [0, 1).</exception>
+    public ReftIntervention Dropout(double rate) => new(Core.InterventionModule.dropout(rate, Value));
+
+    /// <summary>
+    /// In training, each number of the <i>output</i> h′ = h + Δ is dropped, as pyreft does: the paper's dropout rates were
+    /// tuned so. <see cref="Dropout"/> drops the change alone.
+    /// </summary>
+    /// <exception cref="ArgumentException">The rate is not in [0, 1).</exception>
+    public ReftIntervention DropoutOutput(double rate) => new(Core.InterventionModule.dropoutOutput(rate, Value));
 
     /// <summary>One line, e.g. <c>0.5 * loreft(rank=4)</c>.</summary>
     public override string ToString() => Value.Form.ToString();

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Microsoft.FSharp.Collections;
 using Reft.Internal;
+using TorchSharp;
 
 namespace Reft;
 
@@ -47,7 +48,7 @@ public sealed partial class ReftModel
         return rows
             .Select((row, i) => PromptOf(row, i, options))
             .Chunk(options.BatchSize)
-            .SelectMany(prompts => Complete(prompts, options));
+            .SelectMany((prompts, chunk) => Complete(prompts, chunk * options.BatchSize, options));
     }
 
     /// <summary>
@@ -100,6 +101,13 @@ public sealed partial class ReftModel
 
     private int[] PromptOf(DataRow row, int index, GenerationOptions options)
     {
+        if (row.Subspaces is not null)
+        {
+            throw new ArgumentException(
+                $"{row.Source ?? $"row {index}"} has 'subspaces', which training and scoring know and generation does not: leave them out, or attach OnSubspace",
+                nameof(row));
+        }
+
         var prompt = _encoder.Encode(RowUse.Generate, row, index).Ids;
         var room = Config.ContextLength - prompt.Length;
         return room >= (options.MaxNewTokens ?? 1)
@@ -117,16 +125,19 @@ public sealed partial class ReftModel
     private Core.GenerateOptions Decoding(int limit, GenerationOptions options) =>
         new(limit, options.StopIds.Concat(options.IgnoreEos ? [] : EndIds()).ToFSharpList(), Core.PaddingSide.Left);
 
-    private GenerationResult[] Complete(int[][] prompts, GenerationOptions options)
+    private GenerationResult[] Complete(int[][] prompts, int firstRow, GenerationOptions options)
     {
         using var work = _gate.Read();
+        using var scope = torch.NewDisposeScope();
+        var sources = new SourceRuns(options.Sources);
         var results = new GenerationResult[prompts.Length];
 
         // Rows of one limit run together: what a row says must not depend on how long the others' prompts are.
         foreach (var group in Enumerable.Range(0, prompts.Length).GroupBy(row => LimitOf(prompts[row], options)))
         {
+            var bound = sources.Give(Bound(), [.. group.Select(row => firstRow + row)], Model.Device);
             var completions = Core.Generate.complete(
-                Decoding(group.Key, options), Bound(), Model, group.Select(row => prompts[row]).ToFSharpList());
+                Decoding(group.Key, options), bound, Model, group.Select(row => prompts[row]).ToFSharpList());
             foreach (var (row, ids) in group.Zip(completions))
             {
                 results[row] = new GenerationResult(ids, Tokenizer?.Decode(ids));
@@ -186,10 +197,12 @@ public sealed partial class ReftModel
     private void Produce(int[] prompt, GenerationOptions options, ChannelWriter<GeneratedPiece> pieces, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
+        using var scope = torch.NewDisposeScope();
+        var bound = new SourceRuns(options.Sources).Give(Bound(), [0], Model.Device);
         var decoding = Decoding(LimitOf(prompt, options), options);
         var decoder = Tokenizer?.Value.Stream(true);
         var count = 0;
-        foreach (var token in Core.Generate.greedy(decoding, Bound(), Model, new[] { prompt }.ToFSharpList()))
+        foreach (var token in Core.Generate.greedy(decoding, bound, Model, new[] { prompt }.ToFSharpList()))
         {
             var isLast = ++count == decoding.MaxNewTokens || decoding.StopIds.Contains(token.Id);
             pieces.TryWrite(new GeneratedPiece(

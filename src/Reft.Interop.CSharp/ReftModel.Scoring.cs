@@ -1,4 +1,5 @@
 using Reft.Internal;
+using TorchSharp;
 
 namespace Reft;
 
@@ -10,12 +11,16 @@ public sealed partial class ReftModel
     /// the model's context as in training.
     /// </param>
     /// <param name="batchSize">Rows that are computed together.</param>
+    /// <param name="sources">Activations of other runs, which attached interchanges read: row i of each stands for row i.</param>
     /// <exception cref="InvalidDataException">A row is not of a form to score: the message names it and its field.</exception>
     /// <exception cref="ArgumentException">A row without a prompt and labels is longer than the model's context.</exception>
-    public IEnumerable<RowScore> Score(IEnumerable<DataRow> rows, int batchSize = 8)
+    public IEnumerable<RowScore> Score(
+        IEnumerable<DataRow> rows, int batchSize = 8, IReadOnlyList<CollectedActivations>? sources = null)
     {
         CheckBatchSize(batchSize);
-        return rows.Select(ToScore).Chunk(batchSize).SelectMany(ScoreBatch);
+        var runs = new SourceRuns(sources ?? []);
+        return rows.Select(ToScore).Chunk(batchSize).SelectMany(
+            (examples, chunk) => ScoreBatch(examples, chunk * batchSize, runs));
     }
 
     /// <summary>How likely the model finds a text; every token but the first is scored.</summary>
@@ -28,7 +33,7 @@ public sealed partial class ReftModel
     /// <exception cref="ArgumentException">The row is longer than the model's context.</exception>
     public RowScore Score(IReadOnlyList<int> ids) => Score([new DataRow { InputIds = ids }]).Single();
 
-    private RowScore RowScoreOf(Core.Example example, float[] logprobs)
+    private RowScore RowScoreOf(Core.Example example, float[] logprobs, int row, SourceRuns sources)
     {
         var scored = Enumerable.Range(1, Math.Max(0, example.Ids.Length - 1))
             .Where(i => example.Labels[i] != TrainingExample.Ignored)
@@ -37,7 +42,7 @@ public sealed partial class ReftModel
         // Labels may ask for other tokens than those of the row; their probabilities are not among the row's.
         double? loss = scored.Length == 0 ? null
             : Array.TrueForAll(scored, i => example.Labels[i] == example.Ids[i]) ? -scored.Average(i => (double)logprobs[i - 1])
-            : MeanLoss([Core.BatchModule.create(Core.PaddingSide.Right, [example])]);
+            : MeanLoss([(example, row)], 1, sources, CancellationToken.None);
         return new RowScore(example.Ids, logprobs, loss);
     }
 
@@ -56,10 +61,13 @@ public sealed partial class ReftModel
                 nameof(row));
     }
 
-    private RowScore[] ScoreBatch(Core.Example[] examples)
+    private RowScore[] ScoreBatch(Core.Example[] examples, int firstRow, SourceRuns sources)
     {
         using var work = _gate.Read();
+        using var scope = torch.NewDisposeScope();
+        var bound = sources.Give(Bound(), [.. Enumerable.Range(firstRow, examples.Length)], Model.Device);
         var batch = Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList());
-        return [.. examples.Zip(Core.Score.logprobs(Bound(), Model, batch), RowScoreOf)];
+        return [.. Core.Score.logprobs(bound, Model, batch).Select(
+            (logprobs, i) => RowScoreOf(examples[i], logprobs, firstRow + i, sources))];
     }
 }

@@ -62,24 +62,26 @@ public sealed partial class ReftModel
         ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxLength ?? 2, 2);
         using var work = _gate.Read();
-        var batches = data.Rows
-            .Select((row, i) => Core.ExampleModule.truncate(
-                maxLength ?? Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)))
-            .Where(example => example.ScoredCount > 0)
-            .Chunk(batchSize)
-            .Select(examples =>
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                return Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList());
-            });
-        return MeanLoss(batches);
+        var examples = data.Rows
+            .Select((row, i) => (Core.ExampleModule.truncate(
+                maxLength ?? Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)), i))
+            .Where(pair => pair.Item1.ScoredCount > 0)
+            .ToArray();
+        return MeanLoss(examples, batchSize, new SourceRuns(data.Sources), cancellationToken);
     }
 
-    private double MeanLoss(IEnumerable<Core.Batch> batches)
+    private double MeanLoss(
+        (Core.Example Example, int Row)[] examples, int batchSize, SourceRuns sources, CancellationToken cancellationToken)
     {
         using var scope = torch.NewDisposeScope();
-        Func<Core.Batch, Core.Parameters, torch.Tensor> loss =
-            (batch, theta) => Core.LossModule.reft(_attached?.Spec ?? [], Model, batch, theta);
-        return Core.Trainer.evaluate(loss.ToFSharpFunc(), _attached?.Parameters ?? Core.ParametersModule.empty, batches);
+        var batches = examples.Chunk(batchSize).Select(chunk =>
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(pair => pair.Example).ToFSharpList());
+        });
+        return Core.Trainer.evaluate(
+            sources.Loss(_attached?.Spec ?? [], Model, examples).ToFSharpFunc(),
+            _attached?.Parameters ?? Core.ParametersModule.empty,
+            batches);
     }
 }

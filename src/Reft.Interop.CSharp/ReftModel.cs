@@ -105,21 +105,21 @@ public sealed partial class ReftModel : IDisposable
 
     /// <summary>Loads an adapter, in place of what was attached.</summary>
     /// <param name="folder">Where it was saved.</param>
-    /// <param name="known">Your own interventions that it may name: a file never brings code of its own.</param>
+    /// <param name="known">
+    /// Your own interventions and functions of positions that it may name: a file never brings code of its own.
+    /// </param>
     /// <param name="anyBaseModel">Whether to take it even if it was trained on another base model.</param>
     /// <returns>This model.</returns>
     /// <exception cref="FileNotFoundException">A file is missing.</exception>
     /// <exception cref="InvalidDataException">
-    /// A file is damaged, was written by a newer version, was trained on another base model, or names an intervention that
-    /// is not known.
+    /// A file is damaged, was written by a newer version, was trained on another base model, or names an intervention or a
+    /// function of positions that is not known.
     /// </exception>
-    public ReftModel LoadAdapter(string folder, IEnumerable<ReftIntervention>? known = null, bool anyBaseModel = false)
+    public ReftModel LoadAdapter(string folder, InterventionRegistry? known = null, bool anyBaseModel = false)
     {
         using var work = _gate.Change();
-        var registry = (known ?? []).Aggregate(
-            Core.RegistryModule.standard, (registry, intervention) => Core.RegistryModule.add(intervention.Value, registry));
         using var adapter = Core.AdapterModule.load(
-            registry,
+            known?.ToCore() ?? Core.RegistryModule.standard,
             anyBaseModel ? FSharpOption<string>.None : FSharpOption<string>.Some(_loaded.Fingerprint),
             _loaded.Config,
             folder);

@@ -2,19 +2,6 @@ using Reft.Internal;
 
 namespace Reft;
 
-/// <summary>When an intervention acts. Training and generation agree: what follows the prompt is decoding in both.</summary>
-public enum InterventionPhase
-{
-    /// <summary>On the tokens of the prompt: it runs once and costs nothing per generated token.</summary>
-    Prompt,
-
-    /// <summary>On the tokens after the prompt.</summary>
-    Decode,
-
-    /// <summary>On all tokens.</summary>
-    Always,
-}
-
 /// <summary>Which positions of a placement share parameters.</summary>
 public enum ParameterTying
 {
@@ -67,7 +54,7 @@ public sealed class ReftSpec
     /// <param name="sites">Where in the model.</param>
     /// <param name="positions">At which tokens.</param>
     /// <param name="intervention">What it does.</param>
-    /// <param name="phase">When it acts; positions count within the phase.</param>
+    /// <param name="phase">When it acts; positions count within the phase. The prompt where it is not given.</param>
     /// <param name="tying">Which positions share parameters.</param>
     /// <param name="sharedAs">A name under which several placements share one set of parameters, e.g. across layers.</param>
     /// <remarks>
@@ -77,10 +64,11 @@ public sealed class ReftSpec
         SiteSet sites,
         Positions positions,
         ReftIntervention intervention,
-        InterventionPhase phase = InterventionPhase.Prompt,
+        InterventionPhase? phase = null,
         ParameterTying tying = ParameterTying.Groups,
         string? sharedAs = null) =>
-        new([.. _entries, new Entry(sites, positions, intervention, phase, tying, sharedAs, ShortPromptRule.Paper)]);
+        new([.. _entries, new Entry(
+            sites, positions, intervention, phase ?? InterventionPhase.Prompt, tying, sharedAs, ShortPromptRule.Paper)]);
 
     /// <summary>The spec with all positions of each placement sharing one set of parameters.</summary>
     public ReftSpec Tied() => WithTying(ParameterTying.Tied);
@@ -105,7 +93,7 @@ public sealed class ReftSpec
             SiteSet.Of(placement.Site),
             Positions.Of(placement.Where),
             new ReftIntervention(placement.What),
-            placement.When.ToFacade(),
+            InterventionPhase.Of(placement.When),
             placement.Tie.ToFacade(),
             placement.Share.ValueOrNull(),
             placement.ShortPrompt.IsPaper ? ShortPromptRule.Paper : ShortPromptRule.Pyreft))]);
@@ -130,7 +118,7 @@ public sealed class ReftSpec
             new(
                 site,
                 Positions.Value,
-                Phase.ToCore(),
+                Phase.Value,
                 Intervention.Value,
                 Tying.ToCore(),
                 SharedAs.ToOption(),

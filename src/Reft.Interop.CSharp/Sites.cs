@@ -86,7 +86,11 @@ public static class Sites
                 $"there is no component '{component}': expected one of {string.Join(", ", ComponentNames)}",
                 nameof(component));
 
-    /// <summary>Reads one site as it is printed: <c>layers.7.block_output</c>, or <c>layers.7.query.heads.0-3</c>.</summary>
-    /// <exception cref="ArgumentException">The text is no site.</exception>
+    /// <summary>
+    /// Reads one site as it is printed: <c>layers.7.block_output</c>, or <c>layers.7.query.heads.0-3</c>; and the names of
+    /// other libraries where they mean the same values: pyvene's <c>model.layers[15].mlp.output</c> and its keys,
+    /// TransformerLens's <c>blocks.7.hook_resid_post</c>.
+    /// </summary>
+    /// <exception cref="ArgumentException">The text is no site, or another library's name has no equal: the message says why.</exception>
     public static SiteSet Parse(string text) => SiteSet.Of(Core.SiteModule.parse(text));
 }

@@ -3,10 +3,17 @@ namespace Reft;
 /// <summary>Rows to train on or to evaluate; they are tokenised by the model that trains on them.</summary>
 public sealed class TrainingData
 {
-    private TrainingData(IReadOnlyList<DataRow> rows) => Rows = rows;
+    private TrainingData(IReadOnlyList<DataRow> rows, IReadOnlyList<CollectedActivations>? sources = null)
+    {
+        Rows = rows;
+        Sources = sources ?? [];
+    }
 
     /// <summary>The rows.</summary>
     public IReadOnlyList<DataRow> Rows { get; }
+
+    /// <summary>Activations of other runs, which attached interchanges read: row i of each stands for row i.</summary>
+    public IReadOnlyList<CollectedActivations> Sources { get; }
 
     /// <summary>The number of rows.</summary>
     public int Count => Rows.Count;
@@ -34,4 +41,20 @@ public sealed class TrainingData
             Labels = example.Labels,
             PromptLength = example.PromptLength,
         }));
+
+    /// <summary>
+    /// The same rows with activations of other runs, besides those they have, for training what reads them, such as
+    /// <see cref="Interventions.RotatedInterchange"/>.
+    /// </summary>
+    /// <exception cref="ArgumentException">A run has not as many rows as there are here.</exception>
+    public TrainingData WithSources(params CollectedActivations[] sources)
+    {
+        foreach (var source in sources.Where(source => source.RowCount != Count))
+        {
+            throw new ArgumentException(
+                $"expected a source for each of the {Count} rows, found '{source.Name}' of {source.RowCount} rows", nameof(sources));
+        }
+
+        return new(Rows, [.. Sources, .. sources]);
+    }
 }

@@ -36,6 +36,9 @@ public sealed record TrainingOptions
     /// <summary>Whether each epoch has a random order of its own.</summary>
     public bool Shuffle { get; init; } = true;
 
+    /// <summary>What is added to the loss of a step, e.g. for gates that are to close.</summary>
+    public TrainingPenalty? Penalty { get; init; }
+
     /// <summary>Rows that are only evaluated.</summary>
     public TrainingData? EvaluationData { get; init; }
 

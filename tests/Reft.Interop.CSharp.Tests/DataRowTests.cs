@@ -38,6 +38,10 @@ public static class DataRowTests
         (RowUse.Generate, """{"completion": "b"}""", ["'prompt' or 'input_ids'"]),
         (RowUse.Score, """{"prompt": "a"}""", ["'completion'"]),
         (RowUse.Score, """{"text": "a", "prompt_length": 1}""", ["'prompt_length'"]),
+        (RowUse.Train, """{"prompt": "a", "completion": "b", "subspaces": 1}""", ["'subspaces'", "an array of integers", "the number 1"]),
+        (RowUse.Train, """{"prompt": "a", "completion": "b", "subspaces": [0, -1]}""", ["'subspaces[1]'", "0 or more", "-1"]),
+        (RowUse.Score, """{"text": "a", "subspaces": [2, 1, 2]}""", ["'subspaces[2]'", "2 again"]),
+        (RowUse.Train, """{"prompt": "a", "completion": "b", "subspaces": []}""", ["'subspaces'", "empty"]),
     ];
 
     private static IReadOnlyList<DataRow> Read(RowUse use, string lines)
@@ -55,13 +59,15 @@ public static class DataRowTests
             {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
             {"input_ids": [1, 2, 3], "labels": [1, 2, 3], "prompt_length": 1}
             {"input_ids": [1, 2, 3], "prompt_length": 2, "labels": null}
+            {"prompt": "a", "completion": "b", "subspaces": [2, 0]}
             """);
         var rows = TrainingData.FromJsonLines(folder.File("rows.jsonl")).Rows;
-        Check.Equal(4, rows.Count, "rows");
+        Check.Equal(5, rows.Count, "rows");
         Check.Equal(("a", "é"), (rows[0].Prompt, rows[0].Completion), "texts");
         Check.Same([-100, 2, 3], rows[1].Labels!, "labels");
         Check.Equal(1, rows[2].PromptLength, "prompt_length");
-        Check.Equal(folder.File("rows.jsonl") + ":5", rows[3].Source, "the source of the last row");
+        Check.Equal(folder.File("rows.jsonl") + ":5", rows[3].Source, "the source of a row");
+        Check.Same([2, 0], rows[4].Subspaces!, "subspaces");
     }
 
     private static void OtherUses()

@@ -66,6 +66,8 @@ public static class SpecTests
         }
 
         Check.Equal(Positions.First(7) + Positions.Last(7), Positions.Parse("f7+l7"), "positions");
+        Check.Equal(Sites.MlpOutput(15).ToString(), Sites.Parse("model.layers[15].mlp.output").ToString(), "pyvene's name");
+        Check.Equal(Sites.BlockOutput(7).ToString(), Sites.Parse("blocks.7.hook_resid_post").ToString(), "TransformerLens's name");
         Check.Equal("4,6,10", Layers.Parse("4;6;10").ToString(), "layers");
         Check.Equal("all", Layers.Parse("all").ToString(), "layers");
         Check.Throws<ArgumentException>(() => Positions.Parse("x7"), "x7");

@@ -234,7 +234,7 @@ public static class TrainingTests
         var scores = Scores(model);
         Check.Throws<InvalidDataException>(() => model.LoadAdapter(folder.Path), "shift");
         SameScores(scores, Scores(model), "scores after a refused adapter");
-        using var fresh = ReftModel.Load(TinyLlama.Folder).LoadAdapter(folder.Path, [shift]);
+        using var fresh = ReftModel.Load(TinyLlama.Folder).LoadAdapter(folder.Path, new InterventionRegistry { shift });
         SameScores(scores, Scores(fresh), "scores after loading");
     }
 

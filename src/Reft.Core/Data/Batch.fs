@@ -27,6 +27,8 @@ type Batch =
         Targets: int64[]
         /// For each row the numbers of the subspaces that act; empty where all do in every row.
         Subspaces: int list[]
+        /// What it was made of, row by row: by identity it says which row of a dataset each row is, also after shuffling.
+        Examples: Example[]
         /// The random state of dropout and other noise; <c>None</c> outside training. The trainer gives each its own.
         Random: Rng option
     }
@@ -87,6 +89,7 @@ module Batch =
                 [||]
             else
                 examples |> List.map (fun example -> example.Subspaces) |> List.toArray
+          Examples = List.toArray examples
           Random = None }
 
     /// <summary>The tokens of each row, without padding.</summary>

@@ -106,6 +106,24 @@ module Intervention =
 
             Edit.Delta(fun context h -> change context h |> refuseCustom name "a change of the rows" theta h))
 
+    /// <summary>
+    /// <see cref="M:Reft.Core.InterventionModule.define"/> for an intervention that gives the new rows h′ themselves, so
+    /// that they are exact in every dtype.
+    /// </summary>
+    /// <param name="name">Lower-case letters, digits and dashes; unique among your interventions.</param>
+    /// <param name="init">Width of the rows → fresh parameters.</param>
+    /// <param name="bind">Parameters → context → rows [n, width] → new rows [n, width].</param>
+    let defineReplacement
+        (name: string)
+        (init: int -> Rng -> Parameters)
+        (bind: Parameters -> Context -> Tensor -> Tensor)
+        : Intervention =
+        named name
+
+        create (Form.Custom name) init (fun theta ->
+            let replacement = bind theta
+            Edit.Replace(fun context h -> replacement context h |> refuseCustom name "rows" theta h))
+
     /// <summary>Δ = 0: neutral for <c>+</c> and <c>>=></c>.</summary>
     let zero: Intervention =
         create Form.Zero (fun _ _ -> Parameters.empty) (fun _ -> Edit.Delta(fun _ h -> torch.zeros_like h))

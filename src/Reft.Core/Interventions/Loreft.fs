@@ -1,6 +1,5 @@
 namespace Reft.Core
 
-open System
 open TorchSharp
 
 /// <summary>The options of LoReFT.</summary>
@@ -13,6 +12,8 @@ type LoreftOptions =
         Activation: Activation
         /// From the free matrix to R.
         Orthonormal: OrthonormalMap
+        /// Where training starts. Identity: W = R and b = 0, with a linear activation only.
+        Start: Start
     }
 
 /// <summary>
@@ -21,66 +22,57 @@ type LoreftOptions =
 /// </summary>
 /// <remarks>
 /// With a linear activation it is bound as one low-rank map, Δ = Rᵀ((W − R) h + b). R is stored as its transpose
-/// [d, r], as pyreft does. Its neighbour DiReFT drops the orthonormality and the subtraction.
+/// [d, r], as pyreft does. Use it first. Its neighbours: <see cref="T:Reft.Core.DireftPaperModule"/> (DiReFT) drops the
+/// orthonormality and the subtraction, and with them the QR of a step: it is cheaper and nearly as good;
+/// <see cref="T:Reft.Core.NoreftModule"/> drops the orthonormality alone,
+/// <see cref="T:Reft.Core.DireftOrthonormalModule"/> the subtraction alone.
 /// </remarks>
 [<RequireQualifiedAccess>]
 module Loreft =
 
-    /// <summary>The paper's options at a rank.</summary>
+    let private subject = "LoReFT"
+
+    /// <summary>The paper's options at a rank, starting as pyreft does.</summary>
     let options (rank: int) : LoreftOptions =
         { Rank = rank
           Activation = Activation.linear
-          Orthonormal = Orthonormal.qr }
+          Orthonormal = Orthonormal.qr
+          Start = Start.Pyreft }
 
     let private formOf options =
         Form.Method(
             "loreft",
             [ "rank", FormOption.Int options.Rank
-              if options.Activation.Name <> "linear" then
-                  "activation", FormOption.Text options.Activation.Name
-              if options.Orthonormal.Name <> "qr" then
-                  "orthonormal", FormOption.Text options.Orthonormal.Name ]
+              yield! LowRank.activationOption options.Activation
+              yield! LowRank.orthonormalOption options.Orthonormal
+              yield! LowRank.startOption options.Start ]
         )
 
     let private init options width rng =
-        if options.Rank > width then
-            invalidArg
-                (nameof options)
-                $"LoReFT's rank must not exceed the width it edits: expected a rank of 1 … {width}, found {options.Rank}"
-
-        // pyreft's initialisation: R uniformly random, W and b as torch.nn.Linear has them, U(−1/√d, 1/√d).
-        let bound = 1.0 / sqrt (float width)
+        LowRank.checkWidth subject options.Rank width
+        let rotation = options.Orthonormal.Init width options.Rank (Rng.fork 0 rng)
 
         let linear =
-            [ Parameters.entry
-                  Role.Decayed
-                  "weight"
-                  (Rng.uniform -bound bound [ int64 options.Rank; int64 width ] (Rng.fork 1 rng))
-              Parameters.entry Role.Undecayed "bias" (Rng.uniform -bound bound [ int64 options.Rank ] (Rng.fork 2 rng)) ]
+            match options.Start with
+            | Start.Pyreft -> LowRank.linear LowRank.Weight LowRank.Bias options.Rank width rng
+            | Start.Identity ->
+                // By the same map as Bind, so that W − R is 0 to the last bit.
+                let rows =
+                    Scope.run (fun () -> (options.Orthonormal.Apply rotation).t().contiguous())
 
-        Parameters.concat
-            [ options.Orthonormal.Init width options.Rank (Rng.fork 0 rng)
-              Parameters linear ]
+                [ Parameters.entry Role.Decayed LowRank.Weight rows
+                  Parameters.entry Role.Undecayed LowRank.Bias (torch.zeros (int64 options.Rank, dtype = torch.float32)) ]
+
+        Parameters.concat [ rotation; Parameters linear ]
 
     let private bind options (rows: int list option) (theta: Parameters) =
-        let columns = options.Orthonormal.Apply theta // Rᵀ [d, r]
-        let weight, bias = theta["weight"], theta["bias"] // [r, d], [r]
+        let choose = LowRank.chooser options.Rank rows
+        let columns = options.Orthonormal.Apply theta |> choose 1L // Rᵀ [d, r]
+        let weight = theta[LowRank.Weight] |> choose 0L // [r, d]
+        let bias = theta[LowRank.Bias] |> choose 0L // [r]
 
-        let columns, weight, bias =
-            match rows with
-            | None -> columns, weight, bias
-            | Some rows ->
-                if rows |> List.exists (fun row -> row >= options.Rank) then
-                    invalidArg (nameof rows) $"expected rows of 0 … {options.Rank - 1}, found %A{rows}"
-
-                let index =
-                    (torch.tensor (rows |> List.map int64 |> List.toArray)).``to`` columns.device
-
-                columns.index_select (1L, index), weight.index_select (0L, index), bias.index_select (0L, index)
-
-        if options.Activation.Name = "linear" then
-            let down = weight - columns.t () // W − R
-            Edit.Delta(fun _ h -> torch.nn.functional.linear (torch.nn.functional.linear (h, down, bias), columns))
+        if options.Activation.Name = Activation.linear.Name then
+            LowRank.twoStage (weight - columns.t ()) bias columns // (W − R) h + b
         else
             let rotation = columns.t ()
 
@@ -92,10 +84,10 @@ module Loreft =
                 torch.nn.functional.linear (target - current, columns))
 
     /// <summary>LoReFT with the given options.</summary>
-    /// <exception cref="T:System.ArgumentException">The rank is not positive.</exception>
+    /// <exception cref="T:System.ArgumentException">The rank is not positive, or an activation that is not linear is to start at identity.</exception>
     let create (options: LoreftOptions) : Intervention =
-        if options.Rank < 1 then
-            invalidArg (nameof options) $"LoReFT needs a rank of 1 or more, found {options.Rank}"
+        LowRank.checkRank subject options.Rank
+        LowRank.onlyLinearIdentity subject options.Start options.Activation
 
         { Form = formOf options
           Init = init options
@@ -107,9 +99,10 @@ module Loreft =
     /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>
     let ofForm (options: (string * FormOption) list) : Intervention =
         options
-        |> FormOptions.onlyKnown "loreft" [ "rank"; "activation"; "orthonormal" ]
+        |> FormOptions.onlyKnown "loreft" [ "rank"; "activation"; "orthonormal"; "start" ]
 
         create
             { Rank = options |> FormOptions.required "loreft" "rank"
-              Activation = options |> FormOptions.text "loreft" "activation" "linear" |> Activation.ofName
-              Orthonormal = options |> FormOptions.text "loreft" "orthonormal" "qr" |> Orthonormal.ofName }
+              Activation = options |> LowRank.activation "loreft"
+              Orthonormal = options |> LowRank.orthonormal "loreft"
+              Start = options |> LowRank.start "loreft" }

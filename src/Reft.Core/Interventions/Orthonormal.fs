@@ -64,7 +64,8 @@ module Orthonormal =
 
     /// <summary>
     /// torch.nn.utils.parametrizations.orthogonal's map, for reproducing pyreft's training runs: R = B·H(X), where B is
-    /// a constant d×d orthogonal matrix and H the product of the Householder reflections below X's diagonal.
+    /// a constant d×d orthogonal matrix and H the product of the Householder reflections below X's diagonal. Where r = d,
+    /// torch takes R = B·exp(A − Aᵀ) with A the lower triangle of X instead, and so does this.
     /// </summary>
     let householder: OrthonormalMap =
         { Name = "householder"
@@ -78,11 +79,18 @@ module Orthonormal =
           Apply =
             fun theta ->
                 let x = theta[Free]
-                let below = x.tril -1L
-                let tau = (below.square().sum(-2L) + 1.0).reciprocal() * 2.0
-                // torch casts the diagonal to whole numbers: it carries a sign, and no gradient.
-                let sign = x.diagonal(0L, -2L, -1L).detach().trunc().unsqueeze -2L
-                let q = torch.linalg.householder_product (below, tau) * sign
+
+                let q =
+                    if x.shape[0] = x.shape[1] then
+                        let lower = x.tril ()
+                        torch.matrix_exp (lower - lower.t ())
+                    else
+                        let below = x.tril -1L
+                        let tau = (below.square().sum(-2L) + 1.0).reciprocal() * 2.0
+                        // torch casts the diagonal to whole numbers: it carries a sign, and no gradient.
+                        let sign = x.diagonal(0L, -2L, -1L).detach().trunc().unsqueeze -2L
+                        torch.linalg.householder_product (below, tau) * sign
+
                 torch.mm (theta[Base], q) }
 
     /// <summary>Every map, by name.</summary>

@@ -20,6 +20,25 @@ module Registry =
         { Methods =
             Map
                 [ "loreft", Loreft.ofForm
+                  "noreft", Noreft.ofForm
+                  "consreft", Consreft.ofForm
+                  "lobireft", Lobireft.ofForm
+                  "direft_orthonormal", DireftOrthonormal.ofForm
+                  "direft_paper", DireftPaper.ofForm
+                  "red", Red.ofForm
+                  "activation_addition", ActivationAddition.ofForm
+                  "repe_linear", RepE.linearOfForm
+                  "repe_piecewise", RepE.piecewiseOfForm
+                  "repe_projection", RepE.projectionOfForm
+                  "lofit_scale", Lofit.scaleOfForm
+                  "lofit_offset", Lofit.offsetOfForm
+                  "jola", Jola.ofForm
+                  "reft_r1", ReftR1.ofForm
+                  "partitioned_loreft", PartitionedLoreft.ofForm
+                  "routed_loreft", RoutedLoreft.ofForm
+                  "scalar_gate", Gates.scalarOfForm
+                  "sigmoid_gate", Gates.sigmoidOfForm
+                  "hard_concrete_gate", Gates.hardConcreteOfForm
                   "zero_out", ZeroOut.ofForm
                   "interchange", Interchange.ofForm
                   "add_source", SourceAddition.addOfForm
@@ -53,6 +72,10 @@ module Registry =
 
     let private names map = map |> Map.keys |> String.concat ", "
 
+    /// <summary>The names of the methods that forms may name.</summary>
+    let methods (registry: Registry) : string list =
+        registry.Methods |> Map.keys |> Seq.toList
+
     /// <summary>The function of positions of a name.</summary>
     /// <exception cref="T:System.ArgumentException">None of that name is registered.</exception>
     let positions (registry: Registry) (name: string) : PositionFunction =
@@ -69,6 +92,17 @@ module Registry =
                 (nameof name)
                 $"the function of positions '{name}' is not registered ({known}): add it to the registry before loading"
 
+    /// What is meant by a name that pyreft and the paper use for different methods.
+    let private ambiguous name =
+        match name with
+        | "direft" ->
+            Some
+                "'direft' is ambiguous: expected 'direft_paper', the paper's DiReFT h + W₂ᵀ(W₁ h + b), which pyreft calls NodireftIntervention, or 'direft_orthonormal', pyreft's DireftIntervention h + Rᵀ(W h + b)"
+        | "nodireft" ->
+            Some
+                "there is no method 'nodireft': expected 'direft_paper', the paper's DiReFT h + W₂ᵀ(W₁ h + b), which pyreft calls NodireftIntervention"
+        | _ -> None
+
     /// <summary>The intervention of a form.</summary>
     /// <exception cref="T:System.ArgumentException">The form names a method, option or custom intervention that is not known.</exception>
     let rec intervention (registry: Registry) (form: Form) : Intervention =
@@ -79,7 +113,10 @@ module Registry =
         | Form.Method(name, options) ->
             match registry.Methods.TryFind name with
             | Some build -> build options
-            | None -> invalidArg (nameof form) $"there is no method '{name}': expected one of {names registry.Methods}"
+            | None ->
+                ambiguous name
+                |> Option.defaultValue $"there is no method '{name}': expected one of {names registry.Methods}"
+                |> invalidArg (nameof form)
         | Form.Sum parts -> parts |> List.map make |> List.fold Intervention.add Intervention.zero
         | Form.Then parts ->
             parts

@@ -12,7 +12,7 @@ type GatedMlpWeights =
 module Mlp =
 
     /// <summary>
-    /// down(act(gate x) ⊙ up x), tapped at its inner activation (SwiGLU: Shazeer, arXiv 2002.05202). [batch, seq, hidden]
+    /// down(act(gate x) ⊙ up x), tapped at its gate and at its inner activation (SwiGLU: Shazeer, arXiv 2002.05202). [batch, seq, hidden]
     /// </summary>
     let gated
         (activation: Activation)
@@ -22,7 +22,7 @@ module Mlp =
         : Tensor =
         Scope.run (fun () ->
             Scope.run (fun () ->
-                (x |> Linear.apply weights.Gate |> activation.Apply)
+                (x |> Linear.apply weights.Gate |> activation.Apply |> tap Component.MlpGate)
                 * (x |> Linear.apply weights.Up))
             |> tap Component.MlpActivation
             |> Linear.apply weights.Down)

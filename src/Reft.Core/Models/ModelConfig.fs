@@ -67,5 +67,6 @@ type ModelConfig =
             | Component.Key
             | Component.Value
             | Component.AttentionValue -> heads * config.Heads.HeadDim
+            | Component.MlpGate
             | Component.MlpActivation -> config.Intermediate
             | _ -> config.Hidden

@@ -110,9 +110,14 @@ module Positions =
                 invalidArg
                     (nameof positions)
                     $"pyreft's positions are whole by themselves and cannot be united with others: found '{positions}'"
+            | Positions.Pyreft chosen ->
+                if chosen.First <> 0 || chosen.Last = 0 then
+                    positive "count" chosen.First
+
+                if chosen.Last <> 0 then
+                    positive "count" chosen.Last
             | Positions.All
             | Positions.Function _
-            | Positions.Pyreft _
             | Positions.Union _ -> ()
 
         positions
@@ -128,7 +133,7 @@ module Positions =
         let refuse () =
             invalidArg
                 (nameof text)
-                $"'{text}' is no position: expected fN (the first N tokens of the prompt), lN (the last N), spanS:N, everyN, atI,J,…, fn:NAME or all, joined by +"
+                $"'{text}' is no position: expected fN (the first N tokens of the prompt), lN (the last N), spanS:N, everyN, atI,J,…, fn:NAME or all, joined by +, or pyreft:fN:lM or pyreft-next:fN:lM alone"
 
         let number (digits: string) =
             match
@@ -176,6 +181,13 @@ module Positions =
         text
         |> parseWith (fun name ->
             invalidArg (nameof text) $"'fn:{name}' names a function of positions, which must be registered to be read")
+
+    /// <summary>
+    /// What pyreft's <c>get_intervention_locations</c> returns: for data and programs that are made of its lists. To train
+    /// on the same tokens, use <see cref="T:Reft.Core.PyreftPositions"/> as positions.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">A number is negative.</exception>
+    let pyreft (options: PyreftLocations) : int list list = PyreftPositions.locations options
 
     /// <summary>
     /// The names of the parameter sets that a placement of these positions has; one empty name when all share one set.

@@ -36,7 +36,10 @@ module Syntax =
     /// <summary>The normed inputs of MLPs.</summary>
     let mlpInput (layers: int list) : Site list = sites Component.MlpInput layers
 
-    /// <summary>The inner activations of MLPs.</summary>
+    /// <summary>The gates of gated MLPs after their activation function: pyvene's <c>mlp_activation</c>.</summary>
+    let mlpGate (layers: int list) : Site list = sites Component.MlpGate layers
+
+    /// <summary>The inner activations of MLPs, before the down projection.</summary>
     let mlpActivation (layers: int list) : Site list = sites Component.MlpActivation layers
 
     /// <summary>The outputs of MLPs, before the residual sum.</summary>
@@ -63,6 +66,32 @@ module Syntax =
 
     /// <summary>LoReFT of a rank: see <see cref="T:Reft.Core.LoreftModule"/>.</summary>
     let loreft (rank: int) : Intervention = Loreft.create (Loreft.options rank)
+
+    /// <summary>NoReFT of a rank: see <see cref="T:Reft.Core.NoreftModule"/>.</summary>
+    let noreft (rank: int) : Intervention = Noreft.create (Noreft.options rank)
+
+    /// <summary>ConsReFT of a rank: see <see cref="T:Reft.Core.ConsreftModule"/>.</summary>
+    let consreft (rank: int) : Intervention = Consreft.create (Consreft.options rank)
+
+    /// <summary>LobiReFT of a rank: see <see cref="T:Reft.Core.LobireftModule"/>.</summary>
+    let lobireft (rank: int) : Intervention = Lobireft.create (Lobireft.options rank)
+
+    /// <summary>The paper's DiReFT of a rank (pyreft's NodireftIntervention): see <see cref="T:Reft.Core.DireftPaperModule"/>.</summary>
+    let direftPaper (rank: int) : Intervention =
+        DireftPaper.create (DireftPaper.options rank)
+
+    /// <summary>pyreft's DireftIntervention of a rank, with orthonormal R: see <see cref="T:Reft.Core.DireftOrthonormalModule"/>.</summary>
+    let direftOrthonormal (rank: int) : Intervention =
+        DireftOrthonormal.create (DireftOrthonormal.options rank)
+
+    /// <summary>In training, numbers of the change are dropped. The same as <c>Intervention.dropout</c>.</summary>
+    let dropout (rate: float) (edit: Intervention) : Intervention = Intervention.dropout rate edit
+
+    /// <summary>In training, numbers of the output h′ are dropped, as pyreft does. The same as <c>Intervention.dropoutOutput</c>.</summary>
+    let dropoutOutput (rate: float) (edit: Intervention) : Intervention = Intervention.dropoutOutput rate edit
+
+    /// <summary>Only some latent rows act. The same as <c>Intervention.onSubspace</c>.</summary>
+    let onSubspace (rows: int list) (edit: Intervention) : Intervention = Intervention.onSubspace rows edit
 
     /// <summary>An edit times a learnt factor. The same as <c>Intervention.gate</c>.</summary>
     let gate (factor: Intervention) (edit: Intervention) : Intervention = Intervention.gate factor edit

@@ -19,7 +19,10 @@ type Component =
     | AttentionOutput
     /// The MLP's input, after the norm. [batch, seq, hidden]
     | MlpInput
-    /// The MLP's inner activation, before the down projection. [batch, seq, intermediate]
+    /// The gate of a gated MLP after its activation function, before it multiplies the up projection: pyvene's
+    /// mlp_activation. [batch, seq, intermediate]
+    | MlpGate
+    /// The MLP's inner activation, before the down projection. TransformerLens's mlp.hook_post. [batch, seq, intermediate]
     | MlpActivation
     /// The MLP's output, before it joins the residual stream. [batch, seq, hidden]
     | MlpOutput
@@ -40,6 +43,7 @@ module Component =
           Component.AttentionValue, "attention_value"
           Component.AttentionOutput, "attention_output"
           Component.MlpInput, "mlp_input"
+          Component.MlpGate, "mlp_gate"
           Component.MlpActivation, "mlp_activation"
           Component.MlpOutput, "mlp_output"
           Component.BlockOutput, "block_output" ]

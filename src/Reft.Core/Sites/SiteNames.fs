@@ -29,16 +29,16 @@ module internal SiteNames =
           "head_attention_value_output", Component.AttentionValue
           "attention_output", Component.AttentionOutput
           "mlp_input", Component.MlpInput
+          "mlp_activation", Component.MlpGate
           "mlp_output", Component.MlpOutput
           "block_output", Component.BlockOutput ]
 
     let private ofGate =
-        "in a gated MLP it is the gate after its activation function, before it multiplies the up projection; the nearest is layers.N.mlp_activation, which is their product"
+        "of a gated MLP there are layers.N.mlp_gate, the gate after its activation function, and layers.N.mlp_activation, its product with the up projection"
 
     /// pyvene's components that have no equal.
     let pyveneOthers: (string * string) list =
-        [ "mlp_activation", ofGate
-          "attention_weight", "attention weights belong to pairs of tokens, not to one" ]
+        [ "attention_weight", "attention weights belong to pairs of tokens, not to one" ]
 
     /// The modules of Hugging Face's Llama below a layer, with the end that pyvene hooks.
     let paths: (string * Component) list =
@@ -53,6 +53,7 @@ module internal SiteNames =
           "self_attn.output", Component.AttentionOutput
           "post_attention_layernorm.output", Component.MlpInput
           "mlp.input", Component.MlpInput
+          "mlp.act_fn.output", Component.MlpGate
           "mlp.down_proj.input", Component.MlpActivation
           "mlp.down_proj.output", Component.MlpOutput
           "mlp.output", Component.MlpOutput
@@ -72,7 +73,6 @@ module internal SiteNames =
           "self_attn.v_proj.input", oneReader
           "mlp.gate_proj.input", oneReader
           "mlp.up_proj.input", oneReader
-          "mlp.act_fn.output", ofGate
           "mlp.act_fn.input", ofGate
           "mlp.gate_proj.output", ofGate
           "mlp.up_proj.output", ofGate ]

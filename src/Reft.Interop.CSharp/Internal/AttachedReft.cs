@@ -26,7 +26,8 @@ internal sealed class AttachedReft(FSharpList<Core.Placement> spec, Core.Paramet
     public static Core.Parameters Kept(Core.Parameters parameters, torch.Device device)
     {
         using var scope = torch.NewDisposeScope();
-        Func<torch.Tensor, torch.Tensor> move = tensor => tensor.to(device);
+        // In one order of numbers, as a file has them: another would round products otherwise.
+        Func<torch.Tensor, torch.Tensor> move = tensor => tensor.to(device).contiguous();
         return Core.ParametersModule.keep(Core.ParametersModule.map(move.ToFSharpFunc(), parameters));
     }
 

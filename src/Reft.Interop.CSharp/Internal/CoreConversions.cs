@@ -3,19 +3,6 @@ namespace Reft.Internal;
 /// <summary>Between the facade's enumerations and Core's unions.</summary>
 internal static class CoreConversions
 {
-    public static Core.Phase ToCore(this InterventionPhase phase) =>
-        phase switch
-        {
-            InterventionPhase.Prompt => Core.Phase.Prompt,
-            InterventionPhase.Decode => Core.Phase.Decode,
-            _ => Core.Phase.Always,
-        };
-
-    public static InterventionPhase ToFacade(this Core.Phase phase) =>
-        phase.IsPrompt ? InterventionPhase.Prompt
-        : phase.IsDecode ? InterventionPhase.Decode
-        : InterventionPhase.Always;
-
     public static Core.Tying ToCore(this ParameterTying tying) =>
         tying switch
         {
@@ -28,4 +15,12 @@ internal static class CoreConversions
         tying.IsTied ? ParameterTying.Tied
         : tying.IsGroups ? ParameterTying.Groups
         : ParameterTying.EachPosition;
+
+    public static Core.Role ToCore(this ParameterRole role) =>
+        role switch
+        {
+            ParameterRole.Decayed => Core.Role.Decayed,
+            ParameterRole.Undecayed => Core.Role.Undecayed,
+            _ => Core.Role.Constant,
+        };
 }

@@ -18,9 +18,9 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal
             { Text: { } text } => Core.ExampleModule.ofText(EncodePrompt(text, "text", source)),
             _ => OfIds(row, source),
         };
-        return use == RowUse.Generate
+        return WithSubspaces(row, use == RowUse.Generate
             ? WholePrompt(NotEmpty(example.Ids[..example.Prompt], "prompt_length", source, "the prompt is empty"))
-            : example;
+            : example);
     }
 
     /// <summary>The ids of a prompt, without those that a row may have after it.</summary>
@@ -48,6 +48,11 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal
             ? throw RowForm.Refuse(
                 source, field, $"its token {i} has the id {ids[i]} in tokenizer.json, and the model knows the ids 0 … {Vocabulary - 1}: the two do not belong together")
             : ids;
+
+    private static Core.Example WithSubspaces(DataRow row, Core.Example example) =>
+        row.Subspaces is { } subspaces
+            ? new(example.Ids, example.Labels, example.Prompt, subspaces.ToFSharpList())
+            : example;
 
     private static Core.Example WholePrompt(int[] ids) => Core.ExampleModule.ofText(ids);
 

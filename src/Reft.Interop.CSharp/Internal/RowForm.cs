@@ -13,6 +13,11 @@ internal static class RowForm
             .. row.InputIds is null ? Array.Empty<string>() : ["input_ids"],
         ];
 
+        if (row.Subspaces is { } subspaces)
+        {
+            CheckSubspaces(subspaces, source);
+        }
+
         switch (starts)
         {
             case ["prompt"]:
@@ -51,6 +56,27 @@ internal static class RowForm
 
     public static InvalidDataException Refuse(string source, string field, string problem) =>
         new($"{source}: field '{field}': {problem}");
+
+    private static void CheckSubspaces(IReadOnlyList<int> subspaces, string source)
+    {
+        for (var i = 0; i < subspaces.Count; i++)
+        {
+            if (subspaces[i] < 0)
+            {
+                throw Refuse(source, $"subspaces[{i}]", $"expected the number of a subspace, 0 or more, found {subspaces[i]}");
+            }
+
+            if (subspaces.Take(i).Contains(subspaces[i]))
+            {
+                throw Refuse(source, $"subspaces[{i}]", $"expected each subspace once, found {subspaces[i]} again");
+            }
+        }
+
+        if (subspaces is [])
+        {
+            throw Refuse(source, "subspaces", "it is empty: leave it out where all subspaces act");
+        }
+    }
 
     private static void NoField(string source, string field, bool absent, string owner = "input_ids")
     {

@@ -52,6 +52,7 @@ internal static class RowReader
                 InputIds = Numbers(root, "input_ids", source),
                 Labels = Numbers(root, "labels", source),
                 PromptLength = Field(root, "prompt_length") is { } length ? Number(length, "prompt_length", source) : null,
+                Subspaces = Numbers(root, "subspaces", source),
                 Source = source,
             };
         }

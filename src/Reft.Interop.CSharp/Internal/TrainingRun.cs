@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;
@@ -56,8 +55,10 @@ internal sealed class TrainingRun(
     public TrainingResult Run(TrainingData data, Action<Core.Parameters> keep)
     {
         _clock.Start();
-        var (examples, skipped) = Scored(data);
-        var (evaluation, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
+        var (training, skipped) = Scored(data);
+        var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
+        Core.Example[] examples = [.. training.Select(pair => pair.Example)];
+        Core.Example[] evaluation = [.. evaluating.Select(pair => pair.Example)];
         if (examples.Length == 0)
         {
             throw new ArgumentException(
@@ -80,10 +81,9 @@ internal sealed class TrainingRun(
         try
         {
             Action<Core.FitProgress, Core.TrainState> report = Report;
-            var loss = FuncConvert.FromFunc<Core.Batch, Core.Parameters, torch.Tensor>(
-                (batch, theta) => Core.LossModule.reft(start.Spec, model, batch, theta));
+            var loss = LossOf(data, training, evaluating);
             var result = Core.Fit.run(
-                FitOptions(), loss, examples, evaluation, report.ToFSharpFunc(), cancel, state);
+                FitOptions(), loss.ToFSharpFunc(), examples, evaluation, report.ToFSharpFunc(), cancel, state);
             Core.TrainStateModule.dispose(result.State);
             return new TrainingResult
             {
@@ -113,13 +113,24 @@ internal sealed class TrainingRun(
 
     private int MaxLength => options.MaxLength ?? model.Config.Context;
 
-    private (Core.Example[] Scored, int Skipped) Scored(TrainingData data)
+    private ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
     {
         var examples = data.Rows
-            .Select((row, i) => Core.ExampleModule.truncate(MaxLength, encoder.Encode(RowUse.Train, row, i)))
-            .Where(example => example.ScoredCount > 0)
+            .Select((row, i) => (Example: Core.ExampleModule.truncate(MaxLength, encoder.Encode(RowUse.Train, row, i)), i))
+            .Where(pair => pair.Example.ScoredCount > 0)
             .ToArray();
         return (examples, data.Count - examples.Length);
+    }
+
+    // Rows that are evaluated read sources of their own.
+    private Func<Core.Batch, Core.Parameters, torch.Tensor> LossOf(
+        TrainingData data, (Core.Example Example, int Row)[] training, (Core.Example Example, int Row)[] evaluation)
+    {
+        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
+        var trained = options.Penalty?.AddTo(plain) ?? plain;
+        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluation);
+        var held = evaluation.Select(pair => pair.Example).ToHashSet<object>(ReferenceEqualityComparer.Instance);
+        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
     }
 
     private Core.FitOptions FitOptions()

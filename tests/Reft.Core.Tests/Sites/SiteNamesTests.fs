@@ -25,6 +25,7 @@ let private same: (string * Site) list =
       "layer.12.comp.head_attention_value_output.unit.h.pos.nunit.1#0", at 12 Component.AttentionValue
       "layer_3_comp_attention_output_unit_pos_nunit_1#0", at 3 Component.AttentionOutput
       "layer_3_comp_mlp_input_unit_pos_nunit_1#0", at 3 Component.MlpInput
+      "layer_3_comp_mlp_activation_unit_pos_nunit_1#0", at 3 Component.MlpGate
       "layer_3_comp_mlp_output_unit_pos_nunit_1#0", at 3 Component.MlpOutput
       "comp_model_layers[15]_output_unit_pos_nunit_1#0", at 15 Component.BlockOutput
       "comp_base_model_model_model_layers[15]_mlp_output_unit_pos_nunit_1#0", at 15 Component.MlpOutput
@@ -36,6 +37,7 @@ let private same: (string * Site) list =
       "model.layers[15].input", at 15 Component.BlockInput
       "model.layers[15].mlp.output", at 15 Component.MlpOutput
       "model.layers[15].mlp.input", at 15 Component.MlpInput
+      "model.layers[15].mlp.act_fn.output", at 15 Component.MlpGate
       "model.layers[15].mlp.down_proj.input", at 15 Component.MlpActivation
       "model.layers[15].mlp.down_proj.output", at 15 Component.MlpOutput
       "model.layers[15].self_attn.output", at 15 Component.AttentionOutput
@@ -60,10 +62,8 @@ let private same: (string * Site) list =
 
 /// Names of other libraries with no equal, and what the refusal must say.
 let private others: (string * string list) list =
-    [ "layer_3_comp_mlp_activation_unit_pos_nunit_1#0", [ "gated MLP"; "layers.N.mlp_activation" ]
-      "layer_3_comp_attention_weight_unit_pos_nunit_1#0", [ "pairs of tokens" ]
+    [ "layer_3_comp_attention_weight_unit_pos_nunit_1#0", [ "pairs of tokens" ]
       "layer_3_comp_router_output_unit_pos_nunit_1#0", [ "block_output"; "found 'router_output'" ]
-      "model.layers[3].mlp.act_fn.output", [ "gated MLP" ]
       "model.layers[3].mlp.gate_proj.output", [ "gated MLP" ]
       "model.layers[3].self_attn.q_proj.input", [ "attention_input" ]
       "model.layers[3].input_layernorm.input", [ "residual stream" ]

@@ -15,6 +15,8 @@ public static class CommandTests
         [
             Runner.TestCase("score gives the reference's log-probabilities", ScoresGoldenRows),
             Runner.TestCase("train, inspect, generate and score with the adapter", TrainsAndUses),
+            Runner.TestCase("inspect shows own, combined and windowed interventions by name, without a registry", InspectsEverything),
+            Runner.TestCase("train takes any method and its options", TrainsAnyMethod),
             Runner.TestCase("prompts and texts, with a tokenizer", Texts),
             Runner.TestCase("an interrupt keeps the steps taken and exits with 130", Interrupted),
             Runner.TestCase("an interrupt before the first step saves nothing", InterruptedEarly),
@@ -190,7 +192,73 @@ public static class CommandTests
         ReftProcess.Run([.. train, "--lr", "1e30"]).FailedWith(2, "--lr", "1000", "'1e30'");
         ReftProcess.Run([.. train, "--layers", "2,x"]).FailedWith(2, "--layers", "2,x");
         ReftProcess.Run([.. train, "--tie", "--untie"]).FailedWith(2, "--tie", "--untie");
+        ReftProcess.Run([.. train, "--method", "lorefd"]).FailedWith(2, "--method", "'lorefd'", "loreft");
+        ReftProcess.Run([.. train, "--option", "activation"]).FailedWith(2, "KEY=VALUE", "'activation'");
+        ReftProcess.Run([.. train, "--option", "activation=tahn"]).FailedWith(2, "'tahn'", "tanh");
+        ReftProcess.Run([.. train, "--option", "colour=blue"]).FailedWith(2, "'colour'", "rank");
         ReftProcess.Run("generate", "--model", "m").FailedWith(2, "--prompt", "--input");
+    }
+
+    private static void InspectsEverything()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var shift = Interventions.FromFunc(
+            "tanh-shift", new ParameterShapes { { "v", ParameterShapes.Width } }, (p, h) => p["v"] * h.tanh());
+        var spec = new ReftSpec()
+            .At(Sites.MlpOutput(3), Positions.First(1) + Positions.FromFunc("largest", _ => [2]), (0.5 * Interventions.Loreft(4)) + shift)
+            .At(Sites.AttentionValue(1).Heads(1, 2), Positions.All, shift.Dropout(0.1), InterventionPhase.DecodeSteps(2, 5))
+            .At(Sites.BlockOutput(0), Positions.Pyreft(3, 2), Interventions.Loreft(8).OnSubspace(0, 3).Then(shift), tying: ParameterTying.Tied)
+            .At(Sites.BlockOutput(2), Positions.All, shift, InterventionPhase.Always, sharedAs: "one");
+        using (var model = ReftModel.Load(TinyLlama.Folder, spec))
+        {
+            model.SaveAdapter(folder.Path);
+        }
+
+        // No registry, and no libtorch: what an adapter is stands in its reft.json.
+        var text = ReftProcess.Run("inspect", folder.Path).Succeeded();
+        Check.Same(
+            [
+                "  layers.3.mlp_output: (0.5 * loreft(rank=4) + custom \"tanh-shift\") at f1+fn:largest, Groups",
+                "  layers.1.attention_value.heads.1-2: dropout(0.1) (custom \"tanh-shift\") at all, Groups, phase DecodeSteps(2, 5)",
+                "  layers.0.block_output: (onSubspace [0;3] (loreft(rank=8)) >=> custom \"tanh-shift\") at pyreft:f3:l2, Tied",
+                "  layers.2.block_output: custom \"tanh-shift\" at all, Groups, phase Always, shared as 'one'",
+            ],
+            text.Lines[^4..],
+            "the placements");
+
+        var sites = ReftProcess.Run("inspect", folder.Path, "--json").Succeeded().Json.Single().GetProperty("sites");
+        Check.Equal("f1+fn:largest", sites[0].GetProperty("positions").GetString(), "positions");
+        Check.Equal("prompt", sites[0].GetProperty("phase").GetString(), "a phase");
+        Check.Equal(2, sites[1].GetProperty("phase").GetProperty("decode_start").GetInt32(), "the window's start");
+        Check.Equal(5, sites[1].GetProperty("phase").GetProperty("decode_count").GetInt32(), "the window's count");
+        Check.Equal("one", sites[3].GetProperty("shared_as").GetString(), "the shared name");
+
+        // To use it, its own code is needed, and the command line has none.
+        ReftProcess.Run("score", "--model", TinyLlama.Folder, "--adapter", folder.Path, "--input", TrainingFile(folder, 2))
+            .FailedWith(1, "'largest'", "not registered");
+        File.WriteAllText(
+            folder.File("reft.json"),
+            File.ReadAllText(folder.File("reft.json")).Replace("\"decode_count\": 5", "\"decode_count\": 0", StringComparison.Ordinal));
+        ReftProcess.Run("inspect", folder.Path).FailedWith(1, "reft.json", "decode_count");
+    }
+
+    private static void TrainsAnyMethod()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var adapter = folder.File("adapter");
+        string[] train =
+        [
+            "train", "--model", TinyLlama.Folder, "--data", TrainingFile(folder, 4), "--output", adapter,
+            "--layers", "1", "--positions", "l1", "--epochs", "1", "--json",
+        ];
+        Check.Equal("loreft(rank=2, activation=relu)", Trained("--rank", "2", "--option", "activation=relu"), "options of the default");
+        Check.Equal("loreft(rank=4)", Trained(), "the default");
+
+        string? Trained(params string[] options)
+        {
+            ReftProcess.Run([.. train, .. options]).Succeeded();
+            return AdapterInfo.Read(adapter).Placements.Single().Intervention;
+        }
     }
 
     private static void FileErrors()

@@ -1,4 +1,4 @@
-module Reft.Core.Tests.Interventions.GoldenLoreftTests
+module Reft.Core.Tests.Interventions.GoldenMethodsTests
 
 open System.IO
 open Expecto
@@ -7,38 +7,41 @@ open Reft.Core
 open Reft.Core.Tests
 
 let private cases =
-    Directory.GetDirectories(Golden.path [ "b_interventions" ], "loreft_*")
+    Directory.GetDirectories(Golden.path [ "b_interventions" ])
     |> Array.map (Path.GetFileName >> string)
+    |> Array.filter ((<>) "orthogonal_param")
     |> Array.sort
     |> Array.toList
 
-/// pyreft's parameters under our names: the free matrix, torch's constant base, W and b.
 let private parameters (golden: Map<string, Tensor>) =
-    Parameters
-        [ Parameters.entry Role.Undecayed "rotation" golden["param.rotate_layer.parametrizations.weight.original"]
-          Parameters.entry Role.Constant "base" golden["buffer.rotate_layer.parametrizations.weight.0.base"]
-          Parameters.entry Role.Decayed "weight" golden["param.learned_source.weight"]
-          Parameters.entry Role.Undecayed "bias" golden["param.learned_source.bias"] ]
+    PyreftModules.parameters
+        (fun name -> golden.TryFind $"param.{name}")
+        (golden.TryFind "buffer.rotate_layer.parametrizations.weight.0.base")
 
-let private activationOf case =
+/// The intervention of a case, from the name of pyreft's class and its arguments.
+let private intervention case =
     let readme =
         JsonValue.read 1_000_000 (Golden.path [ "b_interventions"; case; "README.json" ])
 
-    match readme |> JsonValue.field "kwargs" |> JsonValue.tryField "act_fn" with
-    | Some name -> JsonValue.string name
-    | None -> "linear"
+    let arguments = readme |> JsonValue.field "kwargs"
+
+    PyreftModules.intervention
+        Orthonormal.householder
+        (arguments |> JsonValue.field "low_rank_dimension" |> JsonValue.int 1 4096)
+        (readme |> JsonValue.field "cls" |> JsonValue.string)
+        arguments
 
 let private check case () =
     let golden = Golden.tensors [ "b_interventions"; case; "tensors.safetensors" ]
     let theta = parameters golden
+    let what = intervention case
     let input = golden["input"]
     let width = input.shape[2]
 
-    let what =
-        Loreft.create
-            { Rank = int golden["R"].shape[1]
-              Activation = Activation.ofName (activationOf case)
-              Orthonormal = Orthonormal.householder }
+    Expect.equal
+        (List.sort (what.Init (int width) (Rng.ofSeed 0L)).Names)
+        (List.sort theta.Names)
+        "the parameters it draws are those of pyreft"
 
     let output (theta: Parameters) (input: Tensor) =
         Intervention.apply (Context.ofRows [||]) (input.reshape (-1L, width)) (what.Bind theta)
@@ -47,7 +50,9 @@ let private check case () =
     let loss theta input =
         (output theta input * golden["loss_weight"]).sum()
 
-    Golden.expectClose 1e-5 golden["R"] (Orthonormal.householder.Apply theta) "R"
+    golden.TryFind "R"
+    |> Option.iter (fun r -> Golden.expectClose 1e-5 r (Orthonormal.householder.Apply theta) "R")
+
     Golden.expectClose 1e-5 golden["output"] (output theta input) "output"
 
     // The loss is a sum whose terms nearly cancel: its error is measured against their sizes.
@@ -62,14 +67,10 @@ let private check case () =
         dsharp.grad (fun v -> loss (theta.OfVector v) input) theta.Vector
         |> theta.OfVector
 
-    Golden.expectClose 1e-5 golden["grad.learned_source.weight"] gradient["weight"] "∂W"
-    Golden.expectClose 1e-5 golden["grad.learned_source.bias"] gradient["bias"] "∂b"
-
-    Golden.expectClose
-        1e-5
-        golden["grad.rotate_layer.parametrizations.weight.original"]
-        gradient["rotation"]
-        "∂ of the free matrix"
+    for theirs, ours, _ in PyreftModules.names do
+        match golden.TryFind $"grad.{theirs}" with
+        | Some expected -> Golden.expectClose 1e-5 expected gradient[ours] $"∂ of {ours}"
+        | None -> Expect.isNone (theta.TryFind ours) $"no gradient for {ours}"
 
     Golden.expectClose 1e-5 golden["grad.input"] (dsharp.grad (fun h -> loss theta h) input) "∂h"
 
@@ -90,11 +91,18 @@ let private checkMap index () =
     let gradient = dsharp.grad (fun x -> (map x * get "gR").sum()) (get "original")
     Golden.expectClose 1e-5 (get "grad_original") gradient "∂ of the free matrix"
 
+    let d, r =
+        let shape = (get "original").shape
+        int shape[0], int shape[1]
+
+    let fresh = (Orthonormal.householder.Init d r (Rng.ofSeed 1L))["rotation"]
+    Expect.isTrue (Golden.same (get "init_original") fresh) "the free matrix at the start"
+
 [<Tests>]
 let tests =
     testList
-        "Golden LoReFT"
+        "Golden methods"
         [ for case in cases do
               testCase case (fun () -> TinyModel.scoped (check case))
-          for index in 0..3 do
+          for index in 0..4 do
               testCase $"torch's orthonormal map {index}" (fun () -> TinyModel.scoped (checkMap index)) ]
