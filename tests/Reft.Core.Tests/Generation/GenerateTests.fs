@@ -9,6 +9,12 @@ open Reft.Core.Tests.TinyModel
 
 let private prompts = examples 2L 0 [ 9; 3; 6; 1 ] |> List.map (fun e -> e.Ids)
 
+let private even =
+    PositionFunction.create "even" (fun row ->
+        [ for token in 0 .. row.Ids.Length - 1 do
+              if row.Ids[token] % 2 = 0 then
+                  token ])
+
 let private phases =
     [ "no edit", []
       "prompt", loreft 2 |> at (blockOutput [ 0; 1 ]) (first 2 + last 2)
@@ -17,6 +23,18 @@ let private phases =
       "always",
       loreft 2
       |> at (mlpOutput [ 0 ] @ key [ 2 ]) (every 2)
+      |> ReftSpec.during Phase.Always
+      "a window of steps",
+      loreft 2
+      |> at (blockOutput [ 0 ]) all
+      |> ReftSpec.during (Phase.DecodeSteps(1, 3))
+      "a function of the row",
+      loreft 2
+      |> at (blockOutput [ 1 ]) (Positions.Function even)
+      |> ReftSpec.during Phase.Always
+      "noise",
+      Noise.create { Noise.options with Level = 2.0 }
+      |> at (blockOutput [ 0 ]) all
       |> ReftSpec.during Phase.Always ]
 
 let private generate padding count bound model =
@@ -37,7 +55,7 @@ let private uncached (spec: ReftSpec) theta (model: Transformer) (prompt: int[])
             Prompt = prompt.Length }
 
     let batch = Batch.create PaddingSide.Right [ example ]
-    let context = model |> Transformer.context None 0 batch.Columns batch.Spans
+    let context = Batch.context model batch
 
     let logits =
         model
