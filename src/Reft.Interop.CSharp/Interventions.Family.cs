@@ -84,15 +84,18 @@ public static partial class Interventions
     /// </summary>
     /// <param name="rank">The number of directions it edits: 1 … width of the site.</param>
     /// <param name="activation">Applied to W₁ h + b.</param>
+    /// <param name="bias">Whether to carry the bias of W₂ that pyreft has and never uses, for its parameter count.</param>
     /// <param name="start">Where training starts.</param>
     /// <param name="dropout">The dropout rate of the change in training.</param>
     /// <exception cref="ArgumentException">The rank is not positive, the rate not in [0, 1), the start not possible, or a name unknown.</exception>
     public static ReftIntervention DireftPaper(
         int rank,
         string activation = Linear,
+        bool bias = false,
         InterventionStart start = InterventionStart.Pyreft,
         double dropout = 0) =>
-        Forms.Method("direft_paper", ("rank", rank), Activation(activation), Start(start)).Dropout(dropout);
+        Forms.Method("direft_paper", ("rank", rank), Activation(activation), ("bias", bias ? true : null), Start(start))
+            .Dropout(dropout);
 
     /// <summary>
     /// <b>pyreft's DiReFT</b> (<c>DireftIntervention</c>): Δ(h) = Rᵀ(W h + b), where R ∈ ℝ^{r×d} has orthonormal rows: an

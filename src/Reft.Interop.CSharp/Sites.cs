@@ -59,6 +59,14 @@ public static class Sites
     /// <inheritdoc cref="MlpInput(int[])"/>
     public static SiteSet MlpInput(Layers layers) => SiteSet.Of(Core.Component.MlpInput, layers);
 
+    /// <summary>
+    /// The activated gates of gated MLPs, before they meet the up projection: pyvene's <c>mlp_activation</c>.
+    /// </summary>
+    public static SiteSet MlpGate(params int[] layers) => MlpGate(Layers.Of(layers));
+
+    /// <inheritdoc cref="MlpGate(int[])"/>
+    public static SiteSet MlpGate(Layers layers) => SiteSet.Of(Core.Component.MlpGate, layers);
+
     /// <summary>The inner activations of MLPs, before the down projection.</summary>
     public static SiteSet MlpActivation(params int[] layers) => MlpActivation(Layers.Of(layers));
 

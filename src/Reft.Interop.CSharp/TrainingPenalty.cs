@@ -42,6 +42,16 @@ public sealed record TrainingPenalty
     /// <exception cref="ArgumentException">The weight is not finite.</exception>
     public static TrainingPenalty Boundaries(double weight) => new(weight, Core.BoundlessInterchange.penalty);
 
+    /// <summary>
+    /// The expected number of <see cref="Interventions.HardConcreteGate"/>s that are not 0: it closes those that do not pay.
+    /// </summary>
+    /// <exception cref="ArgumentException">The weight is not finite; in training: nothing attached has such a gate.</exception>
+    public static TrainingPenalty OpenGates(double weight) => new(weight, Core.Gates.expectedOpen);
+
+    /// <summary>The expected number of <see cref="Interventions.Jola"/>'s gates that are not 0.</summary>
+    /// <exception cref="ArgumentException">The weight is not finite; in training: nothing attached has such gates.</exception>
+    public static TrainingPenalty OpenHeads(double weight) => new(weight, Core.Jola.expectedOpen);
+
     internal Func<Core.Batch, Core.Parameters, torch.Tensor> AddTo(Func<Core.Batch, Core.Parameters, torch.Tensor> loss)
     {
         var (penalty, plain) = (_value.ToFSharpFunc(), loss.ToFSharpFunc());

@@ -14,6 +14,8 @@ public static class MethodTests
         "Methods",
         [
             .. Trained.Select(m => Runner.TestCase($"{m.Text} trains, is saved and loads", () => Trains(m.Text, m.Make()))),
+            Runner.TestCase("every method of the library has a factory", EveryMethodHasAFactory),
+            Runner.TestCase("a penalty closes gates", PenaltyClosesGates),
             Runner.TestCase("an identity start is the base model, and refused where there is none", IdentityStarts),
             Runner.TestCase("plain direft is refused and names both", DireftIsAmbiguous),
             Runner.TestCase("activation addition adds the mean difference of two sets of prompts", ActivationAddition),
@@ -36,10 +38,60 @@ public static class MethodTests
         ("lofit_scale", Interventions.LofitScale),
         ("lofit_offset", Interventions.LofitOffset),
         ("jola(heads=4)", () => Interventions.Jola(4)),
+        ("reft_r1(top_k=2)", () => Interventions.ReftR1(2)),
+        ("partitioned_loreft(rank=4, partition=0,1;2,3)", () => Interventions.PartitionedLoreft(4, "0-1;2-3")),
+        ("routed_loreft(rank=2, experts=3)", () => Interventions.RoutedLoreft(2, 3)),
+        ("routed_loreft(rank=2, experts=3, router=softmax)", () => Interventions.RoutedLoreft(2, 3, softmax: true)),
         ("gate scalar_gate (loreft(rank=4))", () => Interventions.Loreft(4).Gate(Interventions.ScalarGate())),
         ("gate sigmoid_gate (loreft(rank=4))", () => Interventions.Loreft(4).Gate(Interventions.SigmoidGate())),
         ("gate hard_concrete_gate (loreft(rank=4))", () => Interventions.Loreft(4).Gate(Interventions.HardConcreteGate())),
     ];
+
+    // Made from values that the program holds, or read from another run: tested by themselves.
+    private static readonly IReadOnlyDictionary<string, string> OtherFactories = new Dictionary<string, string>
+    {
+        ["activation_addition"] = nameof(Interventions.ActivationAddition),
+        ["repe_linear"] = nameof(Interventions.RepeLinear),
+        ["repe_piecewise"] = nameof(Interventions.RepePiecewise),
+        ["repe_projection"] = nameof(Interventions.RepeProjection),
+        ["zero_out"] = nameof(Interventions.ZeroOut),
+        ["interchange"] = nameof(Interventions.Interchange),
+        ["add_source"] = nameof(Interventions.AddSource),
+        ["subtract_source"] = nameof(Interventions.SubtractSource),
+        ["noise"] = nameof(Interventions.Noise),
+        ["rotated_interchange"] = nameof(Interventions.RotatedInterchange),
+        ["boundless_interchange"] = nameof(Interventions.BoundlessInterchange),
+        ["sigmoid_mask"] = nameof(Interventions.SigmoidMask),
+        ["pca_interchange"] = nameof(Interventions.PcaInterchange),
+        ["autoencoder_interchange"] = nameof(Interventions.AutoencoderInterchange),
+        ["jumprelu_interchange"] = nameof(Interventions.AutoencoderInterchange),
+    };
+
+    private static void EveryMethodHasAFactory()
+    {
+        var texts = string.Join('\n', Trained.Select(m => m.Text));
+        var missing = Core.RegistryModule.methods(Core.RegistryModule.standard)
+            .Where(name => !OtherFactories.ContainsKey(name) && !texts.Contains(name, StringComparison.Ordinal));
+        Check.Equal("", string.Join(", ", missing), "methods that C# cannot reach");
+    }
+
+    private static void PenaltyClosesGates()
+    {
+        using var model = ReftModel.Load(TinyLlama.Folder, At(Interventions.Jola(4)));
+        double Train(TrainingPenalty? penalty)
+        {
+            model.Attach(At(Interventions.Jola(4)));
+            return model.FitAsync(TinyLlama.Data, Quick with { Penalty = penalty }).GetAwaiter().GetResult().FinalLoss ?? double.NaN;
+        }
+
+        var free = Train(null);
+        var closed = Train(TrainingPenalty.OpenHeads(10));
+        Check.That(closed > free + 10, $"the penalty is part of the loss: expected far more than {free}, found {closed}");
+        model.Attach(At(Interventions.Loreft(2)));
+        Check.Throws<ArgumentException>(
+            () => model.FitAsync(TinyLlama.Data, Quick with { Penalty = TrainingPenalty.OpenGates(1) }).GetAwaiter().GetResult(),
+            "log_alpha");
+    }
 
     private static ReftSpec At(ReftIntervention intervention) =>
         new ReftSpec().At(Sites.AttentionValue(1, 2), Positions.First(2) + Positions.Last(2), intervention);
