@@ -99,33 +99,26 @@ public sealed partial class ReftModel
         }
     }
 
-    private int[] PromptOf(DataRow row, int index, GenerationOptions options)
+    private Core.Example PromptOf(DataRow row, int index, GenerationOptions options)
     {
-        if (row.Subspaces is not null)
-        {
-            throw new ArgumentException(
-                $"{row.Source ?? $"row {index}"} has 'subspaces', which training and scoring know and generation does not: leave them out, or attach OnSubspace",
-                nameof(row));
-        }
-
-        var prompt = _encoder.Encode(RowUse.Generate, row, index).Ids;
-        var room = Config.ContextLength - prompt.Length;
+        var prompt = _encoder.Encode(RowUse.Generate, row, index);
+        var room = Config.ContextLength - prompt.Ids.Length;
         return room >= (options.MaxNewTokens ?? 1)
             ? prompt
             : throw new ArgumentException(
-                $"{row.Source ?? $"row {index}"} has a prompt of {prompt.Length} tokens, and {options.MaxNewTokens ?? 1} new ones would pass the model's context of {Config.ContextLength}: shorten the prompt or ask for at most {Math.Max(0, room)} new tokens",
+                $"{row.Source ?? $"row {index}"} has a prompt of {prompt.Ids.Length} tokens, and {options.MaxNewTokens ?? 1} new ones would pass the model's context of {Config.ContextLength}: shorten the prompt or ask for at most {Math.Max(0, room)} new tokens",
                 nameof(row));
     }
 
     private FSharpList<Core.BoundReft> Bound() => _attached is { } attached ? [attached.Bound] : [];
 
-    private int LimitOf(int[] prompt, GenerationOptions options) =>
-        options.MaxNewTokens ?? Math.Min(Config.ContextLength - prompt.Length, DefaultNewTokens);
+    private int LimitOf(Core.Example prompt, GenerationOptions options) =>
+        options.MaxNewTokens ?? Math.Min(Config.ContextLength - prompt.Ids.Length, DefaultNewTokens);
 
     private Core.GenerateOptions Decoding(int limit, GenerationOptions options) =>
         new(limit, options.StopIds.Concat(options.IgnoreEos ? [] : EndIds()).ToFSharpList(), Core.PaddingSide.Left);
 
-    private GenerationResult[] Complete(int[][] prompts, int firstRow, GenerationOptions options)
+    private GenerationResult[] Complete(Core.Example[] prompts, int firstRow, GenerationOptions options)
     {
         using var work = _gate.Read();
         using var scope = torch.NewDisposeScope();
@@ -136,7 +129,7 @@ public sealed partial class ReftModel
         foreach (var group in Enumerable.Range(0, prompts.Length).GroupBy(row => LimitOf(prompts[row], options)))
         {
             var bound = sources.Give(Bound(), [.. group.Select(row => firstRow + row)], Model.Device);
-            var completions = Core.Generate.complete(
+            var completions = Core.Generate.completeRows(
                 Decoding(group.Key, options), bound, Model, group.Select(row => prompts[row]).ToFSharpList());
             foreach (var (row, ids) in group.Zip(completions))
             {
@@ -154,7 +147,7 @@ public sealed partial class ReftModel
     }
 
     private async IAsyncEnumerable<GeneratedPiece> Stream(
-        int[] prompt, GenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
+        Core.Example prompt, GenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var pieces = Channel.CreateUnbounded<GeneratedPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         var work = _gate.Read();
@@ -194,7 +187,7 @@ public sealed partial class ReftModel
         }
     }
 
-    private void Produce(int[] prompt, GenerationOptions options, ChannelWriter<GeneratedPiece> pieces, CancellationToken stop)
+    private void Produce(Core.Example prompt, GenerationOptions options, ChannelWriter<GeneratedPiece> pieces, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
         using var scope = torch.NewDisposeScope();
@@ -202,7 +195,7 @@ public sealed partial class ReftModel
         var decoding = Decoding(LimitOf(prompt, options), options);
         var decoder = Tokenizer?.Value.Stream(true);
         var count = 0;
-        foreach (var token in Core.Generate.greedy(decoding, bound, Model, new[] { prompt }.ToFSharpList()))
+        foreach (var token in Core.Generate.greedyRows(decoding, bound, Model, new[] { prompt }.ToFSharpList()))
         {
             var isLast = ++count == decoding.MaxNewTokens || decoding.StopIds.Contains(token.Id);
             pieces.TryWrite(new GeneratedPiece(

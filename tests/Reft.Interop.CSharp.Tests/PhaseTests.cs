@@ -16,7 +16,7 @@ public static class PhaseTests
             Runner.TestCase("a function of the row chooses tokens, is saved by name and needs the registry", Functions),
             Runner.TestCase("the token after an occurrence", AfterToken),
             Runner.TestCase("pyreft's positions are offered with their leftover slots", Pyreft),
-            Runner.TestCase("subspaces reach training and scoring, and generation refuses them", Subspaces),
+            Runner.TestCase("subspaces reach training, scoring and generation, row by row", Subspaces),
         ]);
 
     private static void Values()
@@ -162,7 +162,15 @@ public static class PhaseTests
     {
         using var model = ReftModel.Load(TinyLlama.Folder);
         var row = new DataRow { InputIds = [1, 2, 3], Subspaces = [1] };
-        Check.Throws<ArgumentException>(() => _ = model.GenerateRows([row]).ToArray(), "row 0", "'subspaces'");
+        using var parts = ReftModel.Load(
+            TinyLlama.Folder,
+            new ReftSpec().At(Sites.BlockOutput(1), Positions.All, 100 * Interventions.PartitionedLoreft(4, "0-1;2-3")));
+        DataRow[] rows = [row with { Subspaces = [0] }, row, row with { Subspaces = null }];
+        var options = new GenerationOptions { MaxNewTokens = 8, IgnoreEos = true };
+        string Said(IEnumerable<DataRow> asked) =>
+            string.Join(';', parts.GenerateRows(asked, options).Select(result => string.Join(',', result.TokenIds)));
+        Check.Equal(string.Join(';', rows.Select(one => Said([one]))), Said(rows), "each row has its own subspaces in a batch");
+        Check.That(Said([rows[0]]) != Said([rows[1]]), "two subspaces say different things");
         Check.Throws<InvalidDataException>(() => _ = model.Score([row with { Subspaces = [-1] }]).ToArray(), "subspaces[0]", "-1");
         Check.Equal(2, model.Score([row]).Single().LogProbs.Count, "a scored row");
     }

@@ -71,6 +71,7 @@ module Generate =
         offset
         length
         spans
+        (subspaces: int list[])
         (tokens: int[][])
         (ids: int64[])
         (lastColumns: int[])
@@ -81,7 +82,8 @@ module Generate =
 
         let context =
             { (model |> Transformer.context (Some cache) offset length spans) with
-                Tokens = tokens }
+                Tokens = tokens
+                Subspaces = subspaces }
 
         let rows = spans.Length
         let input = torch.tensor(ids).view(int64 rows, int64 length).``to`` model.Device
@@ -108,21 +110,28 @@ module Generate =
     /// <param name="options">The length and the ends.</param>
     /// <param name="bound">Interventions, in the order in which they are attached.</param>
     /// <param name="model">The model.</param>
-    /// <param name="prompts">Token ids, one array per row.</param>
+    /// <param name="examples">The prompts: all ids of each, and the subspaces that act on it.</param>
     /// <returns>The new tokens, step by step and row by row within a step.</returns>
     /// <exception cref="T:System.ArgumentException">A prompt is empty, or does not fit the model's context with the new tokens.</exception>
-    let greedy
+    let greedyRows
         (options: GenerateOptions)
         (bound: BoundReft list)
         (model: Transformer)
-        (prompts: int[] list)
+        (examples: Example list)
         : GeneratedToken seq =
+        let prompts = examples |> List.map (fun example -> example.Ids)
         check options model prompts
         let stop = Set.ofList options.StopIds
 
         seq {
             if options.MaxNewTokens > 0 then
-                let batch = prompts |> List.map Example.ofText |> Batch.create options.Padding
+                let batch =
+                    examples
+                    |> List.map (fun example ->
+                        { Example.ofText example.Ids with
+                            Subspaces = example.Subspaces })
+                    |> Batch.create options.Padding
+
                 let rows = batch.Rows
                 use cache = model |> Transformer.cache rows (batch.Columns + options.MaxNewTokens)
                 let mutable spans = batch.Spans
@@ -133,7 +142,7 @@ module Generate =
                     tokens |> Array.map (fun row -> row.ToArray())
 
                 let mutable ids =
-                    next bound model cache 0 batch.Columns spans (soFar ()) batch.Ids lastColumns
+                    next bound model cache 0 batch.Columns spans batch.Subspaces (soFar ()) batch.Ids lastColumns
 
                 let running = Array.create rows true
                 let mutable step = 0
@@ -143,7 +152,7 @@ module Generate =
                         let column = batch.Columns + step - 1
                         spans <- spans |> Array.map (RowSpan.append column)
                         Array.iter2 (fun (row: ResizeArray<int>) id -> row.Add(int id)) tokens ids
-                        ids <- next bound model cache column 1 spans (soFar ()) ids [||]
+                        ids <- next bound model cache column 1 spans batch.Subspaces (soFar ()) ids [||]
 
                     for row in 0 .. rows - 1 do
                         if running[row] then
@@ -154,16 +163,35 @@ module Generate =
                     step <- step + 1
         }
 
-    /// <summary>The new tokens of each row, all at once.</summary>
+    /// <summary><see cref="M:Reft.Core.GenerateModule.greedyRows"/> of prompts on which all subspaces act.</summary>
+    /// <exception cref="T:System.ArgumentException">A prompt is empty, or does not fit the model's context with the new tokens.</exception>
+    let greedy
+        (options: GenerateOptions)
+        (bound: BoundReft list)
+        (model: Transformer)
+        (prompts: int[] list)
+        : GeneratedToken seq =
+        prompts |> List.map Example.ofText |> greedyRows options bound model
+
+    /// <summary>The new tokens of each row, all at once; see <see cref="M:Reft.Core.GenerateModule.greedyRows"/>.</summary>
+    let completeRows
+        (options: GenerateOptions)
+        (bound: BoundReft list)
+        (model: Transformer)
+        (examples: Example list)
+        : int[][] =
+        let rows = Array.init examples.Length (fun _ -> ResizeArray<int>())
+
+        for token in greedyRows options bound model examples do
+            rows[token.Row].Add token.Id
+
+        rows |> Array.map (fun row -> row.ToArray())
+
+    /// <summary>The new tokens of each prompt, all at once.</summary>
     let complete
         (options: GenerateOptions)
         (bound: BoundReft list)
         (model: Transformer)
         (prompts: int[] list)
         : int[][] =
-        let rows = Array.init prompts.Length (fun _ -> ResizeArray<int>())
-
-        for token in greedy options bound model prompts do
-            rows[token.Row].Add token.Id
-
-        rows |> Array.map (fun row -> row.ToArray())
+        prompts |> List.map Example.ofText |> completeRows options bound model

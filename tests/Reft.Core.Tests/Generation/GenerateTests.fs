@@ -145,6 +145,37 @@ let tests =
                   refuses "prompt 1 is empty" [ [| 1 |]; [||] ]
                   refuses "context of 64" [ Array.create 61 1 ])
           }
+          test "each row generates under its own subspaces, as under those latent rows alone" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+                  let where (what: Intervention) = 20.0 * what |> at (blockOutput [ 1 ]) all
+                  let parted = where (PartitionedLoreft.create 4 [ [ 0; 1 ]; [ 2; 3 ] ])
+                  let theta = Reft.init parted config (Rng.ofSeed 2L)
+                  let prompts = examples 3L 0 [ 6; 4; 5 ] |> List.map (fun example -> example.Ids)
+
+                  let options =
+                      { Generate.options 8 model with
+                          StopIds = [] }
+
+                  let said spec examples =
+                      use bound = Reft.bind spec theta
+                      Generate.completeRows options [ bound ] model examples
+
+                  let rows =
+                      List.zip prompts [ [ 0 ]; [ 1 ]; [] ]
+                      |> List.map (fun (ids, parts) ->
+                          { Example.ofText ids with
+                              Subspaces = parts })
+
+                  let alone latent ids =
+                      (said (where (loreft 4 |> Intervention.onSubspace latent)) [ Example.ofText ids ])[0]
+
+                  let expected =
+                      List.map2 alone [ [ 0; 1 ]; [ 2; 3 ]; [ 0..3 ] ] prompts |> List.toArray
+
+                  Expect.equal (said parted rows) expected "row by row"
+                  Expect.notEqual (alone [ 0; 1 ] prompts[0]) (alone [ 2; 3 ] prompts[0]) "the parts differ")
+          }
           test "scores are the log-probabilities of an uncached forward" {
               scoped (fun () ->
                   let model = create torch.float32 1L
