@@ -148,7 +148,10 @@ let tests =
           test "each row generates under its own subspaces, as under those latent rows alone" {
               scoped (fun () ->
                   let model = create torch.float32 1L
-                  let where (what: Intervention) = 20.0 * what |> at (blockOutput [ 1 ]) all
+
+                  let where (what: Intervention) =
+                      20.0 * what |> at (blockOutput [ 1 ]) all
+
                   let parted = where (PartitionedLoreft.create 4 [ [ 0; 1 ]; [ 2; 3 ] ])
                   let theta = Reft.init parted config (Rng.ofSeed 2L)
                   let prompts = examples 3L 0 [ 6; 4; 5 ] |> List.map (fun example -> example.Ids)
