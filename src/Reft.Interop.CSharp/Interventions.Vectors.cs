@@ -1,4 +1,4 @@
-using Reft.Internal;
+using TorchSharp;
 
 namespace Reft;
 
@@ -16,8 +16,7 @@ public static partial class Interventions
     /// <exception cref="ArgumentException">The vector is empty, zero or not finite, or the coefficient is not finite.</exception>
     public static ReftIntervention ActivationAddition(
         ReadOnlyMemory<float> vector, double coefficient = 1, bool normalized = false) =>
-        Forms.Method("activation_addition", Coefficient(coefficient), ("normalized", normalized ? true : null))
-            .WithVector("activation_addition", vector);
+        Along(vector, v => Core.ActivationAddition.create(new Core.ActivationAdditionOptions(coefficient, normalized), v));
 
     /// <summary>Activation addition of the mean of some activations minus that of others.</summary>
     /// <param name="positives">What is steered to, collected at one site.</param>
@@ -37,7 +36,7 @@ public static partial class Interventions
     /// <param name="coefficient">α.</param>
     /// <exception cref="ArgumentException">The vector is empty, zero or not finite, or the coefficient is not finite.</exception>
     public static ReftIntervention RepeLinear(ReadOnlyMemory<float> vector, double coefficient = 1) =>
-        Forms.Method("repe_linear", Coefficient(coefficient)).WithVector("repe_linear", vector);
+        Along(vector, v => Core.RepE.linear(coefficient, v));
 
     /// <summary>
     /// Representation engineering's piecewise operator: h ↦ h + α sign(hᵀv) v: it strengthens whichever side h is on;
@@ -47,7 +46,7 @@ public static partial class Interventions
     /// <param name="coefficient">α.</param>
     /// <exception cref="ArgumentException">The vector is empty, zero or not finite, or the coefficient is not finite.</exception>
     public static ReftIntervention RepePiecewise(ReadOnlyMemory<float> vector, double coefficient = 1) =>
-        Forms.Method("repe_piecewise", Coefficient(coefficient)).WithVector("repe_piecewise", vector);
+        Along(vector, v => Core.RepE.piecewise(coefficient, v));
 
     /// <summary>
     /// Representation engineering's projection: h ↦ h − α (hᵀv / ‖v‖²) v. With α = 1 nothing is left along v: it erases a
@@ -57,8 +56,12 @@ public static partial class Interventions
     /// <param name="coefficient">α.</param>
     /// <exception cref="ArgumentException">The vector is empty, zero or not finite, or the coefficient is not finite.</exception>
     public static ReftIntervention RepeProjection(ReadOnlyMemory<float> vector, double coefficient = 1) =>
-        Forms.Method("repe_projection", Coefficient(coefficient)).WithVector("repe_projection", vector);
+        Along(vector, v => Core.RepE.projection(coefficient, v));
 
-    private static (string Key, object? Value) Coefficient(double coefficient) =>
-        ("coefficient", coefficient == 1 ? null : coefficient);
+    private static ReftIntervention Along(ReadOnlyMemory<float> vector, Func<torch.Tensor, Core.Intervention> make)
+    {
+        LibTorch.Load();
+        using var scope = torch.NewDisposeScope();
+        return new(make(torch.tensor(vector.ToArray())));
+    }
 }

@@ -25,8 +25,6 @@ type Batch =
         Scored: int64[]
         /// That next token, for each of <c>Scored</c>.
         Targets: int64[]
-        /// For each row the numbers of the subspaces that act; empty where all do in every row.
-        Subspaces: int list[]
         /// What it was made of, row by row: by identity it says which row of a dataset each row is, also after shuffling.
         Examples: Example[]
         /// The random state of dropout and other noise; <c>None</c> outside training. The trainer gives each its own.
@@ -38,6 +36,13 @@ type Batch =
 
     /// <summary>The number of tokens that are not padding.</summary>
     member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
+
+    /// <summary>For each row the numbers of the subspaces that act; empty where all do in every row.</summary>
+    member batch.Subspaces: int list[] =
+        if batch.Examples |> Array.forall (fun example -> example.Subspaces.IsEmpty) then
+            [||]
+        else
+            batch.Examples |> Array.map (fun example -> example.Subspaces)
 
 /// <summary>Making batches.</summary>
 [<RequireQualifiedAccess>]
@@ -84,24 +89,13 @@ module Batch =
           Spans = spans
           Scored = scored.ToArray()
           Targets = targets.ToArray()
-          Subspaces =
-            if examples |> List.forall (fun example -> example.Subspaces.IsEmpty) then
-                [||]
-            else
-                examples |> List.map (fun example -> example.Subspaces) |> List.toArray
           Examples = List.toArray examples
           Random = None }
-
-    /// <summary>The tokens of each row, without padding.</summary>
-    let tokens (batch: Batch) : int[][] =
-        batch.Spans
-        |> Array.mapi (fun row span ->
-            Array.init span.Length (fun token -> int batch.Ids[row * batch.Columns + span.Column token]))
 
     /// <summary>The context of a whole batch for a model: its tokens, subspaces and random state included.</summary>
     let context (model: Transformer) (batch: Batch) : Context =
         { (model |> Transformer.context None 0 batch.Columns batch.Spans) with
-            Tokens = tokens batch
+            Tokens = batch.Examples |> Array.map (fun example -> example.Ids)
             Subspaces = batch.Subspaces
             Random = batch.Random }
 

@@ -132,17 +132,16 @@ module Generate =
                             Subspaces = example.Subspaces })
                     |> Batch.create options.Padding
 
-                let rows = batch.Rows
+                let rows, subspaces = batch.Rows, batch.Subspaces
                 use cache = model |> Transformer.cache rows (batch.Columns + options.MaxNewTokens)
                 let mutable spans = batch.Spans
                 let lastColumns = spans |> Array.map (fun span -> span.Column(span.Length - 1))
-                let tokens = prompts |> List.map ResizeArray |> List.toArray
-
-                let soFar () =
-                    tokens |> Array.map (fun row -> row.ToArray())
+                // Written as tokens come; a context reads no further than its rows are long.
+                let tokens =
+                    [| for prompt in prompts -> Array.append prompt (Array.zeroCreate options.MaxNewTokens) |]
 
                 let mutable ids =
-                    next bound model cache 0 batch.Columns spans batch.Subspaces (soFar ()) batch.Ids lastColumns
+                    next bound model cache 0 batch.Columns spans subspaces tokens batch.Ids lastColumns
 
                 let running = Array.create rows true
                 let mutable step = 0
@@ -150,9 +149,12 @@ module Generate =
                 while step < options.MaxNewTokens && Array.contains true running do
                     if step > 0 then
                         let column = batch.Columns + step - 1
+
+                        for row in 0 .. rows - 1 do
+                            tokens[row][spans[row].Length] <- int ids[row]
+
                         spans <- spans |> Array.map (RowSpan.append column)
-                        Array.iter2 (fun (row: ResizeArray<int>) id -> row.Add(int id)) tokens ids
-                        ids <- next bound model cache column 1 spans batch.Subspaces (soFar ()) ids [||]
+                        ids <- next bound model cache column 1 spans subspaces tokens ids [||]
 
                     for row in 0 .. rows - 1 do
                         if running[row] then

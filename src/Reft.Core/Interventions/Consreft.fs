@@ -57,11 +57,7 @@ module Consreft =
     let create (options: ConsreftOptions) : Intervention =
         LowRank.checkRank subject options.Rank
 
-        { Form = formOf options
-          Init = init options
-          Bind = bind options None
-          BindRows = Some(fun rows -> bind options (Some rows))
-          Parts = [] }
+        LowRank.create (formOf options) (init options) (bind options)
 
     /// <summary>ConsReFT from the options that its <see cref="T:Reft.Core.Form"/> holds.</summary>
     /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>

@@ -67,11 +67,7 @@ module Lobireft =
     let create (options: LobireftOptions) : Intervention =
         LowRank.checkRank subject options.Rank
 
-        { Form = formOf options
-          Init = init options
-          Bind = bind options None
-          BindRows = Some(fun rows -> bind options (Some rows))
-          Parts = [] }
+        LowRank.create (formOf options) (init options) (bind options)
 
     /// <summary>LobiReFT from the options that its <see cref="T:Reft.Core.Form"/> holds.</summary>
     /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>

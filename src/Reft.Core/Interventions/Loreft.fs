@@ -89,11 +89,7 @@ module Loreft =
         LowRank.checkRank subject options.Rank
         LowRank.onlyLinearIdentity subject options.Start options.Activation
 
-        { Form = formOf options
-          Init = init options
-          Bind = bind options None
-          BindRows = Some(fun rows -> bind options (Some rows))
-          Parts = [] }
+        LowRank.create (formOf options) (init options) (bind options)
 
     /// <summary>LoReFT from the options that its <see cref="T:Reft.Core.Form"/> holds.</summary>
     /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>

@@ -112,3 +112,15 @@ module internal LowRank =
     let startOption (start: Start) =
         [ if start <> Start.Pyreft then
               "start", FormOption.Text(Start.name start) ]
+
+    /// A method whose latent rows can be chosen; <paramref name="bind"/> gets the choice, or none for all.
+    let create
+        (form: Form)
+        (init: int -> Rng -> Parameters)
+        (bind: int list option -> Parameters -> Edit)
+        : Intervention =
+        { Form = form
+          Init = init
+          Bind = bind None
+          BindRows = Some(Some >> bind)
+          Parts = [] }

@@ -38,8 +38,7 @@ module RotatedInterchange =
             "rotated_interchange",
             [ "rank", FormOption.Int options.Rank
               yield! Sources.options options.Source
-              if options.Orthonormal.Name <> "qr" then
-                  "orthonormal", FormOption.Text options.Orthonormal.Name ]
+              yield! LowRank.orthonormalOption options.Orthonormal ]
         )
 
     let private init options width rng =
@@ -51,16 +50,8 @@ module RotatedInterchange =
         options.Orthonormal.Init width options.Rank rng
 
     let private bind options (rows: int list option) (theta: Parameters) =
-        let columns = options.Orthonormal.Apply theta // Rᵀ [d, r]
-
         let columns =
-            match rows with
-            | None -> columns
-            | Some rows ->
-                if rows |> List.exists (fun row -> row >= options.Rank) then
-                    invalidArg (nameof rows) $"expected rows of 0 … {options.Rank - 1}, found %A{rows}"
-
-                columns.index_select (1L, (torch.tensor (rows |> List.map int64 |> List.toArray)).``to`` columns.device)
+            options.Orthonormal.Apply theta |> LowRank.chooser options.Rank rows 1L // Rᵀ [d, r]
 
         let rotation = columns.t ()
 
@@ -76,11 +67,7 @@ module RotatedInterchange =
 
         Sources.named options.Source |> ignore
 
-        { Form = formOf options
-          Init = init options
-          Bind = bind options None
-          BindRows = Some(fun rows -> bind options (Some rows))
-          Parts = [] }
+        LowRank.create (formOf options) (init options) (bind options)
 
     /// <summary>DAS from the options of its form.</summary>
     /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>
@@ -91,4 +78,4 @@ module RotatedInterchange =
         create
             { Rank = options |> FormOptions.required subject "rank"
               Source = options |> Sources.ofOptions subject
-              Orthonormal = options |> FormOptions.text subject "orthonormal" "qr" |> Orthonormal.ofName }
+              Orthonormal = options |> LowRank.orthonormal subject }

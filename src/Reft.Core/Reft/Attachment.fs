@@ -63,7 +63,7 @@ module internal Attachment =
                     $"two edits at {site} meet in row {row / int64 context.Length}, column {row % int64 context.Length + int64 context.Offset}: within one spec edits must not overlap. Choose positions that stay apart in short prompts too, add the interventions with +, or attach them one after another."
 
     /// Rows are picked, edited in fp32, rounded once and written back.
-    let private editRows (heads: int) (range: HeadRange option) (edits: (Edit * Context * Tensor) list) (h: Tensor) =
+    let private editRows (headDim: int) (range: HeadRange option) (edits: (Edit * Context * Tensor) list) (h: Tensor) =
         let edit (h: Tensor) =
             let flat = h.reshape (-1L, h.shape[2])
 
@@ -81,8 +81,9 @@ module internal Attachment =
         match range with
         | None -> edit h
         | Some range ->
-            let headDim = h.shape[2] / int64 heads
-            let start, width = int64 range.First * headDim, int64 range.Count * headDim
+            let start, width =
+                int64 range.First * int64 headDim, int64 range.Count * int64 headDim
+
             let stop = start + width
 
             torch.cat (
@@ -154,12 +155,6 @@ module internal Attachment =
                                     |> Seq.collect (fun (placed, _) -> placed.Flat)
                                     |> refuseOverlap context a.Placement.Site
 
-                        let heads =
-                            match place with
-                            | Component.Key
-                            | Component.Value -> model.Config.Heads.KvHeads
-                            | _ -> model.Config.Heads.Heads
-
                         place,
                         members
                         |> List.map (fun (b, rows) ->
@@ -169,7 +164,7 @@ module internal Attachment =
                             |> Array.map (fun (group, (edit, (placed, rows))) ->
                                 edit, contextOf context b group placed, rows)
                             |> Array.toList
-                            |> editRows heads b.Placement.Site.Heads))
+                            |> editRows model.Config.Heads.HeadDim b.Placement.Site.Heads))
                     |> dict
 
                 fun place h ->

@@ -194,12 +194,7 @@ module Positions =
     /// </summary>
     /// <exception cref="T:System.ArgumentException">Each position is to have its own set and their number is unknown.</exception>
     let groups (tying: Tying) (positions: Positions) : string list =
-        let parts =
-            match positions with
-            | Positions.Pyreft chosen ->
-                PyreftPositions.parts chosen
-                |> List.map (fun prefix -> if prefix then Positions.First 1 else Positions.Last 1)
-            | _ -> parts positions
+        let parts = parts positions
 
         let named =
             parts
@@ -209,15 +204,16 @@ module Positions =
                 | Positions.Last _ -> "suffix", part
                 | _ -> $"part{i}", part)
 
-        match tying with
-        | Tying.Tied -> [ "" ]
-        | Tying.Groups when parts.Length = 1 -> [ "" ]
-        | Tying.Groups -> named |> List.map fst
-        | Tying.EachPosition when positions.IsPyreft ->
+        match tying, positions with
+        | Tying.Tied, _ -> [ "" ]
+        | Tying.Groups, Positions.Pyreft chosen when PyreftPositions.hasBoth chosen -> [ "prefix"; "suffix" ]
+        | Tying.Groups, _ when parts.Length = 1 -> [ "" ]
+        | Tying.Groups, _ -> named |> List.map fst
+        | Tying.EachPosition, Positions.Pyreft _ ->
             invalidArg
                 (nameof positions)
                 "pyreft knows parameters tied, or one set for the prefix and one for the suffix: expected the tying Tied or Groups"
-        | Tying.EachPosition ->
+        | Tying.EachPosition, _ ->
             let slots =
                 parts
                 |> List.sumBy (function
@@ -296,24 +292,20 @@ module Positions =
             | Positions.Pyreft _
             | Positions.Union _ -> []
 
-        match tying with
-        | _ when positions.IsPyreft ->
-            match positions with
-            | Positions.Pyreft chosen ->
-                PyreftPositions.tokens (tying = Tying.Tied) count chosen
-                |> List.indexed
-                |> List.collect (fun (group, tokens) -> tokens |> List.map (fun token -> struct (group, token)))
-            | _ -> []
-        | Tying.Tied ->
+        let inGroups (tokens: int list list) =
+            tokens
+            |> List.mapi (fun group tokens -> tokens |> List.map (fun token -> struct (group, token)))
+            |> List.concat
+
+        match tying, positions with
+        | _, Positions.Pyreft chosen -> PyreftPositions.tokens (tying = Tying.Tied) count chosen |> inGroups
+        | Tying.Tied, _ ->
             parts
             |> List.collect tokens
             |> List.distinct
             |> List.map (fun token -> struct (0, token))
-        | Tying.Groups ->
-            parts
-            |> List.mapi (fun group part -> tokens part |> List.map (fun token -> struct (group, token)))
-            |> List.concat
-        | Tying.EachPosition ->
+        | Tying.Groups, _ -> parts |> List.map tokens |> inGroups
+        | Tying.EachPosition, _ ->
             let slots part =
                 match part with
                 | Positions.First n

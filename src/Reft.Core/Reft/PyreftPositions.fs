@@ -90,14 +90,9 @@ module PyreftPositions =
             | _ -> None
         | _ -> None
 
-    /// Its groups when prefix and suffix are untied: true for a prefix.
-    let internal parts (positions: PyreftPositions) =
-        if positions.First > 0 && positions.Last > 0 then
-            [ true; false ]
-        elif positions.Last > 0 then
-            [ false ]
-        else
-            [ true ]
+    /// Whether there are two groups where prefix and suffix are untied.
+    let internal hasBoth (positions: PyreftPositions) =
+        positions.First > 0 && positions.Last > 0
 
     /// One list of slots for all interventions, or one of the prefix and one of the suffix: the heart of pyreft's function.
     let private slots (shared: bool) (padding: int) (count: int) (first: int) (last: int) : int list list =
@@ -128,7 +123,7 @@ module PyreftPositions =
             | PyreftPadding.NextToken -> count
 
         match slots tied padding count positions.First positions.Last with
-        | [ shared ] when not tied -> parts positions |> List.map (fun _ -> shared)
+        | [ shared ] when not tied && hasBoth positions -> [ shared; shared ]
         | groups -> groups
         |> List.map (List.filter (fun token -> token >= 0))
 

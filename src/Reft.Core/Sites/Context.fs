@@ -35,7 +35,8 @@ type Context =
         Cache: KvCache option
         /// How attention is computed.
         Attention: AttentionKernel
-        /// The tokens of each row so far, without padding, for positions that are functions of them; empty when unknown.
+        /// The tokens of each row, without padding, for positions that are functions of them, at least as many as the row
+        /// has so far: later ones are not read. Empty when unknown.
         Tokens: int[][]
         /// The random state of dropout and of other noise in training; <c>None</c> where nothing is to be random.
         Random: Rng option

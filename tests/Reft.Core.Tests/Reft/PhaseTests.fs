@@ -292,7 +292,7 @@ let tests =
 
                   let short =
                       { context with
-                          Tokens = Batch.tokens batch |> Array.map (Array.truncate 3) }
+                          Tokens = batch.Examples |> Array.map (fun example -> Array.truncate 3 example.Ids) }
 
                   // A function of the prompt needs the prompt; one that reaches beyond it needs the rows.
                   Golden.throwsWith<System.InvalidOperationException>
