@@ -159,6 +159,14 @@ module Intervention =
           BindRows = None
           Parts = parts }
 
+    /// A gate among edits would broadcast silently; a sum of gates is a gate.
+    let private refusePart (index: int) (first: Tensor) (part: Tensor) =
+        if part.dim () <> first.dim () || part.shape <> first.shape then
+            invalidOp
+                $"the parts of a sum must have one shape: expected {shape first} as in part 0, found {shape part} in part {index}. A gate is a factor of an edit: use Intervention.gate"
+
+        part
+
     let private sumEdits (edits: Edit list) =
         match edits |> List.map delta |> List.indexed with
         | [] -> Edit.Delta(fun _ h -> torch.zeros_like h)
@@ -166,7 +174,7 @@ module Intervention =
             Edit.Delta(fun context h ->
                 rest
                 |> List.fold
-                    (fun total (i, f) -> total + f (Context.forPart i context) h)
+                    (fun total (i, f) -> total + (f (Context.forPart i context) h |> refusePart i total))
                     (first (Context.forPart 0 context) h))
 
     let private chainEdits (edits: Edit list) =
@@ -182,8 +190,8 @@ module Intervention =
                         let context = Context.forPart i context
 
                         match total with
-                        | None -> Some(change context h)
-                        | Some total -> Some(total + change context (h + total)))
+                        | None -> Some(change context h |> refuseShape h)
+                        | Some total -> Some(total + (change context (h + total) |> refuseShape h)))
                     (None: Tensor option)
                 |> Option.defaultWith (fun () -> torch.zeros_like h))
         else
@@ -237,7 +245,20 @@ module Intervention =
             fun theta ->
                 let g = factor.Bind(theta.Sub "gate") |> delta
                 let f = edit.Bind(theta.Sub "edit") |> delta
-                Edit.Delta(fun context h -> g (Context.forPart 0 context) h * f (Context.forPart 1 context) h)
+
+                Edit.Delta(fun context h ->
+                    let factor = g (Context.forPart 0 context) h
+                    let change = f (Context.forPart 1 context) h
+
+                    // Of a gated gate the change is a factor itself.
+                    if
+                        factor.dim () <> change.dim ()
+                        || factor.shape <> change.shape && factor.shape <> [| h.shape[0]; 1L |]
+                    then
+                        invalidOp
+                            $"a gate must give one factor for each row or for each number: expected [{h.shape[0]} × 1] or {shape change}, found {shape factor}"
+
+                    factor * change)
           BindRows = None
           Parts = [] }
 

@@ -48,6 +48,16 @@ module PartitionedLoreft =
 
     /// Ones where a row's parts act. [n, r]
     let private mask (rank: int) (parts: int list[]) (context: Context) (h: Tensor) =
+        if int64 context.Rows.Length <> h.shape[0] then
+            invalidOp
+                $"{subject} chooses parts by example: expected the batch row of each of {h.shape[0]} rows (Context.Rows), found {context.Rows.Length}"
+
+        match context.Rows |> Array.tryFind (fun row -> row >= context.Subspaces.Length) with
+        | Some row ->
+            invalidOp
+                $"{subject}: expected subspaces for every row of the batch, or none at all; found {context.Subspaces.Length} lists and row {row}"
+        | None -> ()
+
         let ofExample example =
             let chosen = context.Subspaces[example]
             let row = Array.zeroCreate<float32> rank

@@ -22,33 +22,42 @@ module ReftR1 =
         let w: Tensor = theta[Direction]
         w / w.norm ()
 
-    /// Latents [n] as one row per example, [examples, most rows], 0 where an example has fewer.
+    /// Latents [n] as one row per example, [examples, most rows], 0 where an example has fewer; and each latent's example.
     let private perExample (rows: int[]) (latents: Tensor) =
         let count = int latents.shape[0]
-        let rows = if rows.Length = count then rows else Array.zeroCreate count
-        let examples = if count = 0 then 0 else 1 + Array.max rows
-        let next = Array.zeroCreate<int> examples
+
+        if rows.Length <> count || count = 0 then
+            invalidArg
+                (nameof rows)
+                $"ReFT-r1 takes its top k within an example: expected the batch row of each of {max 1 count} rows (Context.Rows), found {rows.Length}"
+
+        // The examples that are there, by number: a batch may have rows that are not edited.
+        let number = rows |> Array.distinct |> Array.mapi (fun i row -> row, i) |> dict
+        let next = Array.zeroCreate<int> number.Count
 
         let places =
             rows
             |> Array.map (fun row ->
-                let place = next[row]
-                next[row] <- place + 1
-                row, place)
+                let example = number[row]
+                let place = next[example]
+                next[example] <- place + 1
+                example, place)
 
-        let widest = if count = 0 then 0 else Array.max next
-        let flat = places |> Array.map (fun (row, place) -> int64 (row * widest + place))
+        let widest = Array.max next
+
+        let flat =
+            places |> Array.map (fun (example, place) -> int64 (example * widest + place))
 
         let index (numbers: int64[]) =
             (torch.tensor numbers).``to`` latents.device
 
         let table =
             torch
-                .zeros(int64 (examples * widest), dtype = latents.dtype, device = latents.device)
+                .zeros(int64 (number.Count * widest), dtype = latents.dtype, device = latents.device)
                 .index_copy(0L, index flat, latents)
-                .view(int64 examples, int64 widest)
+                .view(int64 number.Count, int64 widest)
 
-        table, index (rows |> Array.map int64)
+        table, index (places |> Array.map (fst >> int64))
 
     let private top (k: int) (table: Tensor) =
         let struct (values, _) = table.topk (min k (int table.shape[1]), 1)

@@ -24,8 +24,9 @@ type private Row =
     {
         Kind: Kind
         Make: unit -> Intervention
-        /// The method as it is written in its paper, row by row: context, θ, h → h′ (or the factor).
-        Formula: Context -> Parameters -> Tensor -> Tensor
+        /// The method as it is written in its paper, row by row: context, θ, h → h′ (or the factor). None where
+        /// InterchangeTests holds it against its formula.
+        Formula: (Context -> Parameters -> Tensor -> Tensor) option
     }
 
 let private width = 16 // TinyModel's hidden
@@ -64,9 +65,6 @@ let private autoencoder threshold : AutoencoderWeights =
       DecoderBias = draw 10L [ int64 width ]
       Threshold = if threshold then Some((draw 11L [ 10L ]).abs()) else None }
 
-/// What InterchangeTests holds against formulas: here only the other columns are checked.
-let private elsewhere (_: Context) (_: Parameters) (_: Tensor) : Tensor = Unchecked.defaultof<Tensor>
-
 let private strongest k (latents: float32 list) =
     latents |> List.sortDescending |> List.truncate k |> List.sum
 
@@ -74,7 +72,12 @@ let private matrix: Row list =
     let row kind make formula =
         { Kind = kind
           Make = make
-          Formula = formula }
+          Formula = Some formula }
+
+    let elsewhere kind make =
+        { Kind = kind
+          Make = make
+          Formula = None }
 
     let each f = fun _ theta h -> eachRow (f theta) h
 
@@ -177,14 +180,14 @@ let private matrix: Row list =
       row ReadsSource (fun () -> Interchange.create "source") (fun context _ _ -> source context)
       row ReadsSource (fun () -> SourceAddition.add "source") (fun context _ h -> h + source context)
       row ReadsSource (fun () -> SourceAddition.subtract "source") (fun context _ h -> h - source context)
-      row Plain (fun () -> Noise.create Noise.options) elsewhere
+      elsewhere Plain (fun () -> Noise.create Noise.options)
       row ReadsSource (fun () -> RotatedInterchange.create (RotatedInterchange.options 3)) (fun context theta h ->
           h + mm (mm (source context - h) ((r theta).t())) (r theta))
-      row ReadsSource (fun () -> BoundlessInterchange.create BoundlessInterchange.options) elsewhere
-      row ReadsSource (fun () -> SigmoidMask.create SigmoidMask.options) elsewhere
-      row ReadsSource (fun () -> PcaInterchange.create "source" 2 (pca ())) elsewhere
-      row ReadsSource (fun () -> AutoencoderInterchange.create "source" (Some [ 0; 4 ]) (autoencoder false)) elsewhere
-      row ReadsSource (fun () -> AutoencoderInterchange.create "source" (Some [ 0; 4 ]) (autoencoder true)) elsewhere ]
+      elsewhere ReadsSource (fun () -> BoundlessInterchange.create BoundlessInterchange.options)
+      elsewhere ReadsSource (fun () -> SigmoidMask.create SigmoidMask.options)
+      elsewhere ReadsSource (fun () -> PcaInterchange.create "source" 2 (pca ()))
+      elsewhere ReadsSource (fun () -> AutoencoderInterchange.create "source" (Some [ 0; 4 ]) (autoencoder false))
+      elsewhere ReadsSource (fun () -> AutoencoderInterchange.create "source" (Some [ 0; 4 ]) (autoencoder true)) ]
 
 let private nameOf (what: Intervention) =
     match what.Form with
@@ -219,21 +222,10 @@ let private run (row: Row) (what: Intervention) context theta h =
     | Factor, Edit.Delta f -> f context h
     | _, edit -> Intervention.apply context h edit
 
-let private hasFormula row =
-    not (obj.ReferenceEquals(box row.Formula, box elsewhere))
-    && (match nameOf (row.Make()) with
-        | "noise"
-        | "boundless_interchange"
-        | "sigmoid_mask"
-        | "pca_interchange"
-        | "autoencoder_interchange"
-        | "jumprelu_interchange" -> false
-        | _ -> true)
-
 let private checkFormula row () =
     let what = row.Make()
     let theta = moved what
-    let expected = row.Formula (context ()) theta (hidden ())
+    let expected = row.Formula.Value (context ()) theta (hidden ())
     Expect.isLessThan (relative (run row what (context ()) theta (hidden ())) expected) 2e-6 (string what.Form)
 
 let private checkGradient row () =
@@ -281,15 +273,50 @@ let private checkGradient row () =
             1e-4
             $"{what.Form}: by the rows"
 
+/// The methods that begin at a fixed point, with nothing drawn.
+let private undrawn =
+    set
+        [ "red"
+          "activation_addition"
+          "repe_linear"
+          "repe_piecewise"
+          "repe_projection"
+          "lofit_offset"
+          "jola"
+          "scalar_gate"
+          "hard_concrete_gate"
+          "zero_out"
+          "interchange"
+          "add_source"
+          "subtract_source"
+          "noise"
+          "sigmoid_mask"
+          "pca_interchange"
+          "autoencoder_interchange"
+          "jumprelu_interchange" ]
+
 let private checkInit row () =
     let what = row.Make()
-    let first, again = what.Init width (Rng.ofSeed 5L), what.Init width (Rng.ofSeed 5L)
+    let init seed = what.Init width (Rng.ofSeed seed)
+    let first, again, other = init 5L, init 5L, init 6L
     Expect.equal again.Names first.Names "names"
 
     for p, q in Seq.zip first.Entries again.Entries do
         Expect.isTrue (Golden.same p.Value q.Value) $"{p.Name} is reproducible"
         Expect.isTrue (p.Value.isfinite().all().item<bool>()) $"{p.Name} is finite"
         Expect.isTrue (p.Value.dtype = torch.float32) $"{p.Name} is fp32"
+
+        // What decay would pull from its place: R, scales that begin at 1, offsets, directions of norm 1, constants.
+        if p.Role = Role.Decayed then
+            Expect.isTrue
+                (p.Name.EndsWith "weight" || p.Name.EndsWith "projection")
+                $"weight decay shrinks matrices alone, not {p.Name}"
+
+    let differs =
+        Seq.zip first.Entries other.Entries
+        |> Seq.exists (fun (p, q) -> not (Golden.same p.Value q.Value))
+
+    Expect.equal differs (not (undrawn.Contains(nameOf what))) "another seed draws other numbers"
 
 let private throughJson (form: Form) =
     use stream = new MemoryStream()
@@ -424,9 +451,7 @@ let tests =
         [ test "every method of the registry has a row" {
               Expect.equal (List.sort (List.distinct names)) (Registry.methods Registry.standard |> List.sort) "rows"
           }
-          column "formula" checkFormula (fun row ->
-              use _ = torch.NewDisposeScope()
-              hasFormula row)
+          column "formula" checkFormula (fun row -> row.Formula.IsSome)
           column "gradient" checkGradient (fun _ -> true)
           column "init" checkInit (fun _ -> true)
           column "form" checkForm (fun _ -> true)
@@ -442,6 +467,51 @@ let tests =
                       (fun e ->
                           Expect.stringContains e.Message "[5 × 16]" "expected"
                           Expect.stringContains e.Message "[5 × 1]" "found"))
+          }
+          test "a factor among the parts of a sum or a chain is refused too" {
+              scoped (fun () ->
+                  let refuses what text =
+                      Expect.throwsC
+                          (fun () -> Intervention.apply (context ()) (hidden ()) (what.Bind(moved what)) |> ignore)
+                          (fun e -> Expect.stringContains e.Message text "message")
+
+                  refuses (loreft 2 + Gates.scalar 1.0) "expected [5 × 16] as in part 0, found [5 × 1] in part 1"
+                  refuses (Gates.scalar 1.0 + loreft 2) "expected [5 × 1] as in part 0, found [5 × 16] in part 1"
+                  refuses (loreft 2 >=> Gates.scalar 1.0) "expected [5 × 16], found [5 × 1]"
+                  refuses (gate (loreft 2) Gates.sigmoid) "expected [5 × 1] or [5 × 1], found [5 × 16]"
+
+                  // A sum of factors and a factor of a factor are factors.
+                  let what =
+                      gate (Gates.scalar 0.5 + gate (Gates.scalar 2.0) (Gates.scalar 0.25)) (loreft 2)
+
+                  let theta = what.Init width (Rng.ofSeed 1L)
+
+                  let bare =
+                      Intervention.apply (context ()) (hidden ()) ((loreft 2).Bind(theta.Sub "edit"))
+
+                  let found = Intervention.apply (context ()) (hidden ()) (what.Bind theta)
+                  Expect.isLessThan (relative found bare) 1e-6 "0.5 + 2 × 0.25 = 1")
+          }
+          test "methods that act by example refuse rows whose example is not known" {
+              scoped (fun () ->
+                  for what in [ ReftR1.create 1; PartitionedLoreft.equal 2 2 ] do
+                      let unknown = { context () with Rows = [| 0; 1 |] }
+
+                      Expect.throwsC
+                          (fun () -> Intervention.apply unknown (hidden ()) (what.Bind(moved what)) |> ignore)
+                          (fun e ->
+                              Expect.stringContains e.Message "each of 5 rows" "expected"
+                              Expect.stringContains e.Message "found 2" "found")
+
+                  let few =
+                      { context () with
+                          Subspaces = [| [ 0 ]; [ 1 ] |] }
+
+                  let what = PartitionedLoreft.equal 2 2
+
+                  Expect.throwsC
+                      (fun () -> Intervention.apply few (hidden ()) (what.Bind(moved what)) |> ignore)
+                      (fun e -> Expect.stringContains e.Message "found 2 lists and row 2" "found"))
           }
           test "a scalar gate that starts at 0 starts anything at identity, and learns" {
               scoped (fun () ->
@@ -520,5 +590,9 @@ let tests =
                       Accuracy.high
                       (float (penalty.item<float32>()))
                       ((3.0 + 0.5) / 2.0)
-                      "mean of 3 and 0.5")
+                      "mean of 3 and 0.5"
+
+                  // Rows of the batch that are not edited are no examples of it.
+                  let sparse = ReftR1.offTop 1 [| 7; 7; 7; 2; 2 |] latents
+                  Expect.equal (sparse.item<float32>()) (penalty.item<float32>()) "whatever the rows' numbers")
           } ]
