@@ -1,4 +1,4 @@
-module Reft.Core.Tests.Files.GoldenLlamaTests
+module Reft.Core.Tests.Files.GoldenModelsTests
 
 open System.IO
 open Expecto
@@ -18,7 +18,7 @@ let private tokensOnly (mask: Tensor) (values: Tensor) =
 let private trace (context: Context) (ids: Tensor) (model: Transformer) =
     let residuals =
         model.Blocks
-        |> Array.scan (fun h (block: Block) -> block Transformer.identityTap context h) (model.Embed ids)
+        |> Array.scan (fun h (block: Block) -> block Transformer.identityTap context h) (model.Embed context ids)
 
     residuals, model.Norm(Array.last residuals)
 
@@ -47,7 +47,23 @@ let private matches name config kernel side =
         let context =
             model |> Transformer.context None 0 (int ids.shape[1]) (Golden.spans mask)
 
+        let learnt = name = "gpt2"
+
         let context = { context with Attention = kernel }
+
+        match find "logits_with_position_ids" with
+        | Some expected ->
+            let logits = model |> Transformer.logits context ids
+            Golden.expectClose tolerance (tokensOnly mask expected) (tokensOnly mask logits) "logits, own positions"
+        | None -> ()
+
+        // Where a model has learnt positions, transformers numbers the columns of a forward pass, padding too.
+        let context =
+            if learnt then
+                { context with
+                    PositionIds = torch.arange(ids.shape[1], dtype = torch.int64).expand_as ids }
+            else
+                context
 
         let residuals, normed = trace context ids model
         let logits = model |> Transformer.logits context ids
@@ -82,7 +98,9 @@ let private gradients (name: string) =
             |> Seq.map (fun entry -> entry.Key, entry.Value.detach().clone().requires_grad_ true)
             |> dict
 
-        let model = Llama.build loaded.Config (fun weight -> weights[weight])
+        let model =
+            (Families.ofConfig loaded.Config).Build loaded.Config (Weights.ofTensors (fun weight -> weights[weight]))
+
         let ids, mask = golden["right.input_ids"], golden["right.attention_mask"]
 
         let context =
@@ -96,19 +114,36 @@ let private gradients (name: string) =
             | null -> failtestf "%s has no gradient" weight
             | actual -> Golden.expectClose tolerance gradient actual weight)
 
+/// Both styles say the same, and so does what is written of it.
+let private rewritten (name: string) =
+    Golden.inTemporaryFolder (fun folder ->
+        let read file =
+            ConfigFile.read (Golden.path [ "a_models"; name; "model"; file ])
+
+        let config = read "config.json"
+        Expect.equal (read "config.v4.json") config "keys of transformers 4"
+        let path = Path.Combine(folder, "config.json")
+
+        do
+            use stream = File.Create path
+            ConfigFile.writer "float32" config stream
+
+        Expect.equal (ConfigFile.read path) config "written and read")
+
 let private ropeTable (case: string) theta scaling =
     Golden.inTemporaryFolder (fun _ ->
         let golden = Golden.tensors [ "a_models"; "rope_tables"; "tensors.safetensors" ]
-        let frequencies = Rotary.inverseFrequencies 64 theta scaling
+        let frequencies = Rotary.inverseFrequencies 64 theta scaling 7
         Golden.expectClose 1e-6 golden[$"{case}.inv_freq"] (torch.tensor frequencies) "inv_freq"
         let ids = golden["position_ids"]
 
         let context =
-            { Context.create torch.float32 torch.CPU None 0 7 [| RowSpan.contiguous 0 7 7 |] with
+            { Context.create torch.CPU None 0 7 [| RowSpan.contiguous 0 7 7 |] with
                 PositionIds = ids
                 PlainPositions = false }
 
-        let struct (cos, sin) = Rotary.tables torch.float32 torch.CPU frequencies context
+        let struct (cos, sin) =
+            Rotary.tables torch.float32 torch.CPU 64 theta scaling context
 
         let half (table: Tensor) =
             table.reshape(1L, 7L, -1L).narrow(2L, 0L, 32L)
@@ -116,11 +151,26 @@ let private ropeTable (case: string) theta scaling =
         Golden.expectClose 1e-6 (half golden[$"{case}.cos"]) (half cos) "cos"
         Golden.expectClose 1e-6 (half golden[$"{case}.sin"]) (half sin) "sin")
 
+let private decoders =
+    [ "llama"
+      "llama31_rope"
+      "llama_bias_tied"
+      "mistral_sw8"
+      "qwen2"
+      "qwen3"
+      "gemma"
+      "gemma2"
+      "gemma3"
+      "phi3"
+      "olmo2"
+      "gpt2"
+      "gpt_neox" ]
+
 [<Tests>]
 let tests =
     testList
-        "Golden Llamas"
-        [ for name in [ "llama"; "llama31_rope"; "llama_bias_tied" ] do
+        "Golden models"
+        [ for name in decoders do
               for config in [ "config.json"; "config.v4.json" ] do
                   for side in [ "right"; "left" ] do
                       test $"{name}, {config}, {side} padded" { matches name config AttentionKernel.Fused side }
@@ -130,12 +180,17 @@ let tests =
                   matches name "config.json" AttentionKernel.Plain "left"
               }
 
-          test "gradients of every weight" { gradients "llama" }
+              test $"{name}, its configuration written and read" { rewritten name }
+
+          for name in [ "llama"; "gpt2"; "gpt_neox" ] do
+              test $"gradients of every weight, {name}" { gradients name }
 
           for case, theta, scaling in
               [ "default", 1e4, RopeScaling.Default
                 "theta500k", 5e5, RopeScaling.Default
                 "linear4", 1e4, RopeScaling.Linear 4.0
+                "dynamic2", 1e4, RopeScaling.Dynamic(2.0, 2048)
+                "yarn4", 1e4, RopeScaling.Yarn(4.0, 2048, 1.138629436111989, 32.0, 1.0)
                 "llama31", 5e5, RopeScaling.Llama3(8.0, 1.0, 4.0, 8192)
                 "llama32", 5e5, RopeScaling.Llama3(32.0, 1.0, 4.0, 8192) ] do
               test $"rotary tables, {case}" { ropeTable case theta scaling } ]
