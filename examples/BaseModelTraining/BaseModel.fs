@@ -5,23 +5,23 @@ open TorchSharp
 open Reft.Core
 
 let config: ModelConfig =
-    { Family = "llama"
-      Hidden = 256
-      Layers = 4
-      Heads = { Heads = 4; KvHeads = 2; HeadDim = 64 }
-      Intermediate = 640
-      Vocabulary = 4096
-      Context = 512
-      NormEpsilon = 1e-5
-      RopeTheta = 10000.0
-      RopeScaling = RopeScaling.Default
-      TiedHead = true
-      AttentionBias = false
-      MlpBias = false
-      Activation = "silu"
-      BosId = Some 0
-      EosIds = [ 1 ]
-      PadId = Some 2 }
+    { ModelConfig.llama with
+        Hidden = 256
+        Layers = 4
+        Heads = { Heads = 4; KvHeads = 2; HeadDim = 64 }
+        Intermediate = 640
+        Vocabulary = 4096
+        Context = 512
+        NormEpsilon = 1e-5
+        RopeTheta = 10000.0
+        RopeScaling = RopeScaling.Default
+        TiedHead = true
+        AttentionBias = false
+        MlpBias = false
+        Activation = "silu"
+        BosId = Some 0
+        EosIds = [ 1 ]
+        PadId = Some 2 }
 
 /// N(0, 0.02²), the layers' outputs divided by √(2 · layers) so that the residual stream does not grow with depth, as in
 /// GPT-2; norms are 1 and never decayed.

@@ -5,23 +5,23 @@ open TorchSharp
 open Reft.Core
 
 let config: ModelConfig =
-    { Family = "llama"
-      Hidden = 16
-      Layers = 3
-      Heads = { Heads = 4; KvHeads = 2; HeadDim = 4 }
-      Intermediate = 24
-      Vocabulary = 40
-      Context = 64
-      NormEpsilon = 1e-5
-      RopeTheta = 10000.0
-      RopeScaling = RopeScaling.Default
-      TiedHead = false
-      AttentionBias = true
-      MlpBias = false
-      Activation = "silu"
-      BosId = Some 1
-      EosIds = [ 2 ]
-      PadId = Some 0 }
+    { ModelConfig.llama with
+        Hidden = 16
+        Layers = 3
+        Heads = { Heads = 4; KvHeads = 2; HeadDim = 4 }
+        Intermediate = 24
+        Vocabulary = 40
+        Context = 64
+        NormEpsilon = 1e-5
+        RopeTheta = 10000.0
+        RopeScaling = RopeScaling.Default
+        TiedHead = false
+        AttentionBias = true
+        MlpBias = false
+        Activation = "silu"
+        BosId = Some 1
+        EosIds = [ 2 ]
+        PadId = Some 0 }
 
 /// Every weight of a shape, drawn from a seed.
 let weights (config: ModelConfig) (seed: int64) : Parameters =

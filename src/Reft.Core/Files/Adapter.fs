@@ -82,8 +82,8 @@ module Adapter =
         writer.WriteString("model_type", config.Family)
 
         // For those who read an adapter without its base model.
-        Family.tryFind config.Family
-        |> Option.iter (fun family -> writer.WriteNumber("parameters", Family.parameterCount config family))
+        Families.tryFind config.Family
+        |> Option.iter (fun family -> writer.WriteNumber("parameters", Families.parameterCount config family))
 
         writer.WriteString("fingerprint", fingerprint)
         writer.WriteEndObject()

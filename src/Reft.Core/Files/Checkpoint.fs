@@ -67,6 +67,15 @@ module Checkpoint =
     /// All that is wrong with a table of tensors, or the table in the family's order.
     let private matched (family: Family) (config: ModelConfig) folder (found: (string * (string * int64 list)) list) =
         let expected = family.Tensors config
+
+        match found |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
+        | Some(name, _) ->
+            raise (
+                InvalidDataException
+                    $"{folder}: expected one tensor that is '{name}', found several, with and without a prefix or by an older name"
+            )
+        | None -> ()
+
         let found' = dict found
         let known = HashSet(expected |> Seq.map fst, StringComparer.Ordinal)
 
@@ -162,10 +171,13 @@ module Checkpoint =
     let loadWith (options: LoadOptions) (folder: string) : LoadedModel =
         Native.load ()
         let config = ConfigFile.ofFolder folder
-        let family = Family.ofConfig config
+        let family = Families.ofConfig config
         let eosIds = ConfigFile.eosIds folder config
         use weights = WeightFiles.Open folder
-        let found = weights.Tensors
+
+        let found =
+            weights.Tensors
+            |> List.map (fun (name, file, entry) -> family.Rename name, file, entry)
 
         let names =
             found
@@ -179,7 +191,9 @@ module Checkpoint =
         let dtype = rows |> List.map (fun (_, _, entry) -> entry) |> dtypeFor options
         let tensors = rows |> materialiseAll dtype options.Device
         // What generation stops at is said by generation_config.json, where there is one.
-        let model = family.Build { config with EosIds = eosIds } (fun name -> tensors[name])
+        let model =
+            family.Build { config with EosIds = eosIds } (Weights.ofTensors (fun name -> tensors[name]))
+
         new LoadedModel(folder, model, tensors, eosIds, Fingerprint.ofWeights config weights)
 
     /// <summary>Loads a model folder in the file's dtype, on the CPU; see <see cref="M:Reft.Core.CheckpointModule.loadWith"/>.</summary>
@@ -201,7 +215,7 @@ module Checkpoint =
     /// <exception cref="T:System.IO.InvalidDataException">They are not the model's: the message lists what is wrong.</exception>
     /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
     let save (folder: string) (config: ModelConfig) (tensors: (string * Tensor) seq) : unit =
-        let family = Family.ofConfig config
+        let family = Families.ofConfig config
         let tensors = List.ofSeq tensors
 
         let names =

@@ -28,9 +28,9 @@ module ConfigFile =
         let root = JsonValue.read MaximumBytes path
         let kind = JsonValue.field "model_type" root
 
-        match kind |> JsonValue.string |> Family.tryFind with
+        match kind |> JsonValue.string |> Families.tryFind with
         | Some family -> family.ReadConfig root
-        | None -> raise (JsonValue.unexpected $"a supported model type ({Family.names})" kind)
+        | None -> raise (JsonValue.unexpected $"a supported model type ({Families.names})" kind)
 
     /// <summary>Reads the configuration of a model folder.</summary>
     /// <exception cref="T:System.IO.FileNotFoundException">The folder has none.</exception>
@@ -56,7 +56,7 @@ module ConfigFile =
         if File.Exists path then
             JsonValue.read MaximumBytes path
             |> JsonValue.tryField "eos_token_id"
-            |> Option.map LlamaConfig.tokenIds
+            |> Option.map ConfigKeys.tokenIds
             |> Option.defaultValue config.EosIds
         else
             config.EosIds
@@ -71,7 +71,7 @@ module ConfigFile =
     /// <param name="dtype">The weights' type by its name in PyTorch, e.g. <c>bfloat16</c>.</param>
     /// <param name="config">The model's shape.</param>
     let writer (dtype: string) (config: ModelConfig) : Stream -> unit =
-        let family = Family.ofConfig config
+        let family = Families.ofConfig config
 
         writeObject (fun writer ->
             writer.WriteStartArray "architectures"
@@ -84,4 +84,4 @@ module ConfigFile =
 
     /// <summary>What writes <c>generation_config.json</c>.</summary>
     let generationWriter (config: ModelConfig) : Stream -> unit =
-        writeObject (LlamaConfig.writeTokenIds config)
+        writeObject (ConfigKeys.writeTokenIds config)

@@ -32,6 +32,30 @@ module Fingerprint =
             | RopeScaling.Linear factor -> $"linear {number factor}"
             | RopeScaling.Llama3(factor, low, high, original) ->
                 $"llama3 {number factor} {number low} {number high} {original}"
+            | RopeScaling.Dynamic(factor, original) -> $"dynamic {number factor} {original}"
+            | RopeScaling.Yarn(factor, original, attention, fast, slow) ->
+                $"yarn {number factor} {original} {number attention} {number fast} {number slow}"
+            | RopeScaling.LongRope(short, long, original, attention) ->
+                let list = List.map number >> String.concat ","
+                $"longrope {list short} {list long} {original} {number attention}"
+
+        let optional value =
+            value |> Option.map number |> Option.defaultValue "none"
+
+        // Said only where it differs from Llama's, so that fingerprints of older adapters stay what they are.
+        let unlikeLlama =
+            [ if config.LocalRopeTheta.IsSome then
+                  $"local rope {optional config.LocalRopeTheta}"
+              if config.RotaryShare <> 1.0 then
+                  $"rotary share {number config.RotaryShare}"
+              if not config.Patterns.IsEmpty then
+                  config.Patterns |> List.map string |> String.concat ";"
+              if config.AttentionScale.IsSome then
+                  $"attention scale {optional config.AttentionScale}"
+              if config.AttentionSoftcap.IsSome || config.LogitSoftcap.IsSome then
+                  $"caps {optional config.AttentionSoftcap} {optional config.LogitSoftcap}"
+              if config.ParallelResidual then
+                  "parallel residual" ]
 
         [ config.Family
           string config.Hidden
@@ -43,7 +67,8 @@ module Fingerprint =
           number config.RopeTheta
           rope
           $"{config.TiedHead} {config.AttentionBias} {config.MlpBias}"
-          config.Activation ]
+          config.Activation
+          yield! unlikeLlama ]
         |> String.concat "\n"
 
     /// Where the samples of a tensor begin: evenly spread, the first and the last window among them.
@@ -60,7 +85,7 @@ module Fingerprint =
 
     /// <summary>The fingerprint of open weights.</summary>
     let ofWeights (config: ModelConfig) (weights: WeightFiles) : string =
-        let family = Family.ofConfig config
+        let family = Families.ofConfig config
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
 
         let add (text: string) =
@@ -72,6 +97,7 @@ module Fingerprint =
 
         let tensors =
             weights.Tensors
+            |> List.map (fun (name, file, entry) -> family.Rename name, file, entry)
             |> List.filter (fun (name, _, _) -> not (family.Ignorable config name))
             |> List.sortWith (fun (a, _, _) (b, _, _) -> String.CompareOrdinal(a, b))
 

@@ -35,6 +35,11 @@ module Generate =
           Padding = PaddingSide.Left }
 
     let private check options (model: Transformer) (prompts: int[] list) =
+        if not model.Config.Causal then
+            invalidArg
+                (nameof model)
+                $"a {model.Config.Family} model is an encoder, whose tokens see what comes after them, and cannot generate: expected a decoder"
+
         if prompts.IsEmpty then
             invalidArg (nameof prompts) "expected at least one prompt, found none"
 
@@ -100,7 +105,7 @@ module Generate =
 
                 residual.view(int64 rows * int64 length, -1L).index_select(0L, torch.tensor(flat).``to`` model.Device)
 
-        let logits = last |> model.Norm |> Linear.apply model.Head
+        let logits = last |> model.Norm |> LanguageHead.logits (Transformer.languageHead model)
         logits.argmax(-1L).cpu().data<int64>().ToArray()
 
     /// <summary>

@@ -43,8 +43,9 @@ module Score =
                        (torch.tensor numbers[int start .. int stop - 1]).``to`` tuned.Device
 
                    let logits =
-                       (hidden.index_select (0L, part places) |> tuned.Norm |> Linear.apply tuned.Head).``to``
-                           torch.float32
+                       hidden.index_select (0L, part places)
+                       |> tuned.Norm
+                       |> LanguageHead.logits (Transformer.languageHead tuned)
 
                    let chosen = logits.gather(1L, (part targets).unsqueeze 1L).squeeze 1L
                    yield! (chosen - logits.logsumexp (1L, false)).cpu().data<float32>().ToArray() |]

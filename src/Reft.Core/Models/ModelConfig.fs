@@ -25,6 +25,22 @@ type ModelConfig =
         RopeTheta: float
         /// How they are stretched.
         RopeScaling: RopeScaling
+        /// The base of layers that see a window only, where it is another one; they are never stretched.
+        LocalRopeTheta: float option
+        /// The part of a head's dimensions that turns.
+        RotaryShare: float
+        /// What each layer sees; empty where all are causal.
+        Patterns: AttentionPattern list
+        /// What queries times keys are multiplied by; <c>None</c> is 1 / √head_dim.
+        AttentionScale: float option
+        /// c of the attention scores' cap c tanh(s / c).
+        AttentionSoftcap: float option
+        /// c of the logits' cap c tanh(z / c).
+        LogitSoftcap: float option
+        /// Whether attention and MLP of a block read the same hidden states.
+        ParallelResidual: bool
+        /// How many kinds of segments an encoder tells apart.
+        SegmentTypes: int
         /// Whether the head is the transposed embedding.
         TiedHead: bool
         /// Whether the attention's maps have biases.
@@ -40,6 +56,16 @@ type ModelConfig =
         /// Padding.
         PadId: int option
     }
+
+    /// <summary>What a layer sees.</summary>
+    member config.Pattern(layer: int) : AttentionPattern =
+        config.Patterns
+        |> List.tryItem layer
+        |> Option.defaultValue AttentionPattern.Causal
+
+    /// <summary>Whether no token sees what comes after it, so that the model can generate.</summary>
+    member config.Causal: bool =
+        not (List.contains AttentionPattern.Bidirectional config.Patterns)
 
     /// <summary>The width of a component, or of some of its heads.</summary>
     /// <exception cref="T:System.ArgumentException">The site has a layer or heads that the model has not.</exception>
@@ -70,3 +96,38 @@ type ModelConfig =
             | Component.MlpGate
             | Component.MlpActivation -> config.Intermediate
             | _ -> config.Hidden
+
+/// <summary>Shapes of models.</summary>
+[<RequireQualifiedAccess>]
+module ModelConfig =
+
+    /// <summary>
+    /// A Llama without a size: give it <c>Hidden</c>, <c>Layers</c>, <c>Heads</c>, <c>Intermediate</c>,
+    /// <c>Vocabulary</c> and whatever else differs.
+    /// </summary>
+    let llama: ModelConfig =
+        { Family = "llama"
+          Hidden = 0
+          Layers = 0
+          Heads = { Heads = 1; KvHeads = 1; HeadDim = 2 }
+          Intermediate = 0
+          Vocabulary = 0
+          Context = 2048
+          NormEpsilon = 1e-6
+          RopeTheta = 10000.0
+          RopeScaling = RopeScaling.Default
+          LocalRopeTheta = None
+          RotaryShare = 1.0
+          Patterns = []
+          AttentionScale = None
+          AttentionSoftcap = None
+          LogitSoftcap = None
+          ParallelResidual = false
+          SegmentTypes = 0
+          TiedHead = false
+          AttentionBias = false
+          MlpBias = false
+          Activation = "silu"
+          BosId = Some 1
+          EosIds = [ 2 ]
+          PadId = None }

@@ -21,16 +21,16 @@ type Transformer =
         Dtype: torch.ScalarType
         /// Where it computes.
         Device: torch.Device
-        /// Fills in what all blocks read, e.g. rotary tables.
+        /// Fills in what all blocks read: masks and rotary tables.
         Prepare: Context -> Context
         /// Token ids [batch, seq] → residual stream [batch, seq, hidden].
-        Embed: Tensor -> Tensor
+        Embed: Context -> Tensor -> Tensor
         /// Bottom up.
         Blocks: Block[]
         /// The final norm. [..., hidden]
         Norm: Tensor -> Tensor
-        /// The language-model head, hidden → logits.
-        Head: Linear
+        /// The language-model head, hidden → logits; <c>None</c> where the checkpoint has none.
+        LanguageHead: LanguageHead option
         /// One per block.
         Taps: Tap[]
     }
@@ -44,20 +44,28 @@ module Transformer =
 
     /// <summary>The context of a window for this model; see <see cref="M:Reft.Core.ContextModule.create"/>.</summary>
     let context (cache: KvCache option) (offset: int) (length: int) (spans: RowSpan[]) (model: Transformer) : Context =
-        Context.create model.Dtype model.Device cache offset length spans
-        |> model.Prepare
+        Context.create model.Device cache offset length spans |> model.Prepare
 
     /// <summary>The residual stream after the last block, before the final norm. [batch, seq] → [batch, seq, hidden]</summary>
     let residual (context: Context) (ids: Tensor) (model: Transformer) : Tensor =
-        Array.fold2 (fun h (block: Block) tap -> block tap context h) (model.Embed ids) model.Blocks model.Taps
+        Array.fold2 (fun h (block: Block) tap -> block tap context h) (model.Embed context ids) model.Blocks model.Taps
 
     /// <summary>The hidden states that the head reads: after the final norm. [batch, seq] → [batch, seq, hidden]</summary>
     let hidden (context: Context) (ids: Tensor) (model: Transformer) : Tensor =
         model |> residual context ids |> model.Norm
 
+    /// <summary>The language-model head.</summary>
+    /// <exception cref="T:System.InvalidOperationException">The checkpoint has none, e.g. because it is a classifier.</exception>
+    let languageHead (model: Transformer) : LanguageHead =
+        match model.LanguageHead with
+        | Some head -> head
+        | None ->
+            invalidOp
+                $"this {model.Config.Family} checkpoint has no language-model head, so it gives no logits of tokens: expected a checkpoint for causal or masked language modelling"
+
     /// <summary>The logits of every position, fp32. [batch, seq] → [batch, seq, vocabulary]</summary>
     let logits (context: Context) (ids: Tensor) (model: Transformer) : Tensor =
-        (model |> hidden context ids |> Linear.apply model.Head).``to`` torch.float32
+        model |> hidden context ids |> LanguageHead.logits (languageHead model)
 
     /// <summary>A KV cache for this model.</summary>
     let cache (batch: int) (capacity: int) (model: Transformer) : KvCache =

@@ -77,7 +77,7 @@ module internal Collect =
 
             let residual =
                 Seq.init (if onlyInput then last else last + 1) id
-                |> Seq.fold (fun h layer -> model.Blocks[layer] (tap layer) context h) (model.Embed ids)
+                |> Seq.fold (fun h layer -> model.Blocks[layer] (tap layer) context h) (model.Embed context ids)
 
             if onlyInput then
                 tap last Component.BlockInput residual |> ignore

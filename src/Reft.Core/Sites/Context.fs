@@ -10,6 +10,26 @@ type AttentionKernel =
     /// The formula written out: with derivatives of every order.
     | Plain
 
+/// <summary>Which columns the tokens of a model's layers see, besides that nothing sees padding.</summary>
+[<RequireQualifiedAccess>]
+type AttentionPattern =
+    /// Itself and what is before it.
+    | Causal
+    /// The last <c>window</c> columns, itself among them.
+    | Sliding of window: int
+    /// Every one, as in an encoder.
+    | Bidirectional
+
+/// <summary>A pattern and the padding of a window, in the form that attention computes with.</summary>
+[<RequireQualifiedAccess; NoEquality; NoComparison>]
+type AttentionMask =
+    /// Every token sees every column.
+    | Everything
+    /// Causality alone is right.
+    | Causal
+    /// Added to the scores, finite. [batch, 1, seq, columns]
+    | Excluding of Tensor
+
 /// <summary>
 /// What a forward pass knows besides the hidden states: which window of which rows it is looking at. The columns
 /// <c>Offset</c> … <c>Offset + Length − 1</c> of a padded batch are computed; earlier ones are in the cache.
@@ -27,8 +47,8 @@ type Context =
         PositionIds: Tensor
         /// Whether <c>PositionIds</c> is 0, 1, 2, … in every row, as under right padding.
         PlainPositions: bool
-        /// Added to the attention scores, finite; <c>None</c> where causality alone is right. [batch, 1, seq, columns]
-        Mask: Tensor option
+        /// What attention may see, filled in by the model; one per pattern that its layers have.
+        Masks: AttentionMask[]
         /// Rotary tables of this window, (cos, sin), filled in by the model; one per rope base. [batch or 1, 1, seq, head_dim]
         Rotary: struct (Tensor * Tensor)[]
         /// The columns before the window, when decoding.
@@ -78,11 +98,18 @@ module Context =
 
         tokens
 
-    let private maskTensor dtype (device: torch.Device) offset length (tokens: int[][]) =
+    let private maskTensor dtype (device: torch.Device) pattern offset length (tokens: int[][]) =
         let columns = offset + length
         let rows = tokens.Length
         let mask = Array.zeroCreate<float32>(rows * length * columns)
         let no = excluded dtype
+
+        // A window counts tokens: the padding that decoding steps over is not in it.
+        let reaches (tokens: int[]) query key =
+            match pattern with
+            | AttentionPattern.Causal -> key <= query
+            | AttentionPattern.Sliding window -> key <= query && tokens[query] - tokens[key] < window
+            | AttentionPattern.Bidirectional -> true
 
         for row in 0 .. rows - 1 do
             for query in 0 .. length - 1 do
@@ -90,7 +117,10 @@ module Context =
 
                 for key in 0 .. columns - 1 do
                     // A padding query sees itself, so that no row of the softmax is empty.
-                    let sees = key <= offset + query && tokens[row][key] >= 0 || key = offset + query
+                    let sees =
+                        tokens[row][key] >= 0 && reaches tokens[row] (offset + query) key
+                        || key = offset + query
+
 
                     if not sees then
                         mask[start + key] <- no
@@ -103,32 +133,53 @@ module Context =
             .``to``(dtype, device)
             .MoveToOuterDisposeScope()
 
-    /// <summary>The context of columns <paramref name="offset"/> … of the rows <paramref name="spans"/>.</summary>
+    let private rightPadded (spans: RowSpan[]) =
+        spans |> Array.forall (fun s -> s.Start = 0 && s.Gap = 0)
+
+    let private uniform offset columns (spans: RowSpan[]) =
+        rightPadded spans
+        && (offset = 0 || spans |> Array.forall (fun s -> s.Length >= columns))
+
+    /// <summary>What the tokens of a window see under a pattern.</summary>
     /// <param name="dtype">The model's dtype.</param>
+    /// <param name="device">The model's device.</param>
+    /// <param name="pattern">The pattern.</param>
+    /// <param name="context">The window.</param>
+    let mask (dtype: torch.ScalarType) (device: torch.Device) (pattern: AttentionPattern) (context: Context) =
+        let offset, length, spans = context.Offset, context.Length, context.Spans
+        let columns = offset + length
+
+        let excluding () =
+            spans
+            |> Array.map (tokenColumns columns)
+            |> maskTensor dtype device pattern offset length
+            |> AttentionMask.Excluding
+
+        // Under right padding no token sees a pad, and a single decoded token sees every column.
+        let causalAlone =
+            rightPadded spans && offset = 0 || uniform offset columns spans && length = 1
+
+        match pattern with
+        | AttentionPattern.Causal when causalAlone -> AttentionMask.Causal
+        | AttentionPattern.Sliding window when causalAlone && columns <= window -> AttentionMask.Causal
+        | AttentionPattern.Bidirectional when
+            rightPadded spans && spans |> Array.forall (fun span -> span.Length >= columns)
+            ->
+            AttentionMask.Everything
+        | _ -> excluding ()
+
+    /// <summary>The context of columns <paramref name="offset"/> … of the rows <paramref name="spans"/>.</summary>
     /// <param name="device">The model's device.</param>
     /// <param name="cache">The columns before the window; <c>None</c> when the window begins at column 0.</param>
     /// <param name="offset">The window's first column.</param>
     /// <param name="length">The window's number of columns.</param>
     /// <param name="spans">One per row.</param>
-    let create
-        (dtype: torch.ScalarType)
-        (device: torch.Device)
-        (cache: KvCache option)
-        (offset: int)
-        (length: int)
-        (spans: RowSpan[])
-        : Context =
+    let create (device: torch.Device) (cache: KvCache option) (offset: int) (length: int) (spans: RowSpan[]) : Context =
         let columns = offset + length
-        let rightPadded = spans |> Array.forall (fun s -> s.Start = 0 && s.Gap = 0)
-
-        let uniform =
-            rightPadded
-            && (offset = 0 || spans |> Array.forall (fun s -> s.Length >= columns))
+        let uniform = uniform offset columns spans
 
         let positions (row: int[]) =
             Array.init length (fun i -> int64 (max 0 row[offset + i]))
-
-        let tokens = lazy (spans |> Array.map (tokenColumns columns))
 
         let positionIds =
             use _ = torch.NewDisposeScope()
@@ -140,7 +191,9 @@ module Context =
                         .unsqueeze(0L)
                         .expand(int64 spans.Length, -1L)
                 else
-                    torch.tensor(tokens.Value |> Array.collect positions).view(int64 spans.Length, int64 length)
+                    torch
+                        .tensor(spans |> Array.collect (tokenColumns columns >> positions))
+                        .view(int64 spans.Length, int64 length)
 
             host.``to``(device).MoveToOuterDisposeScope()
 
@@ -149,12 +202,7 @@ module Context =
           Length = length
           PositionIds = positionIds
           PlainPositions = uniform
-          Mask =
-            // Under right padding no token sees a pad, and a single decoded token sees every column.
-            if rightPadded && offset = 0 || uniform && length = 1 then
-                None
-            else
-                Some(maskTensor dtype device offset length tokens.Value)
+          Masks = [||]
           Rotary = [||]
           Cache = cache
           Attention = AttentionKernel.Fused
@@ -182,7 +230,7 @@ module Context =
           Length = 0
           PositionIds = Unchecked.defaultof<Tensor>
           PlainPositions = false
-          Mask = None
+          Masks = [||]
           Rotary = [||]
           Cache = None
           Attention = AttentionKernel.Fused

@@ -20,30 +20,33 @@ module CrossEntropy =
     /// <param name="head">The head.</param>
     /// <param name="hidden">What it reads, after the final norm. [n, hidden]</param>
     /// <param name="targets">The ids to predict. [n] int64</param>
-    let plain (head: Linear) (hidden: Tensor) (targets: Tensor) : Tensor =
-        let logits = (hidden |> Linear.apply head).``to`` torch.float32
-        torch.nn.functional.cross_entropy (logits, targets)
+    let plain (head: LanguageHead) (hidden: Tensor) (targets: Tensor) : Tensor =
+        torch.nn.functional.cross_entropy (hidden |> LanguageHead.logits head, targets)
 
-    /// The summed loss of one chunk, and n times its gradient with respect to the logits, softmax − one-hot, in the dtype
-    /// of hidden, where that is wanted.
+    /// The summed loss of one chunk, and n times its gradient with respect to the map's output, softmax − one-hot under
+    /// the cap's derivative 1 − (logit / c)², in the dtype of hidden, where that is wanted.
     let private chunkLoss
-        (head: Linear)
+        (head: LanguageHead)
         (wanted: bool)
         (hidden: Tensor)
         (targets: Tensor)
         : struct (Tensor * Tensor option) =
-        let logits = (hidden |> Linear.apply head).``to`` torch.float32
+        let logits = hidden |> LanguageHead.mapped head
         let column = targets.unsqueeze 1L
         let logSum = logits.logsumexp (1L, true)
         let loss = (logSum - logits.gather (1L, column)).sum()
 
         if wanted then
+            let slope =
+                head.Softcap |> Option.map (fun cap -> 1.0f - (logits / float32 cap).square())
+
             // logits is not needed again: its memory becomes the gradient's.
             let gradient = logits.sub_(logSum).exp_()
 
             gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32))
             |> ignore
 
+            slope |> Option.iter (fun slope -> gradient.mul_ slope |> ignore)
             struct (loss, Some(gradient.``to`` hidden.dtype))
         else
             struct (loss, None)
@@ -52,24 +55,16 @@ module CrossEntropy =
     let private carry (x: Tensor) (g: Tensor) =
         ((x - x.detach ()).``to`` torch.float32 * g.``to`` torch.float32).sum()
 
-    /// <summary>
-    /// The same value and first derivative, chunk by chunk: the logits of all tokens never exist at once, and the
-    /// backward pass reads gradients that the forward pass has computed. It has no second derivative.
-    /// </summary>
-    /// <param name="head">The head; its gradient is computed too where it requires one.</param>
-    /// <param name="hidden">What it reads, after the final norm. [n, hidden]</param>
-    /// <param name="targets">The ids to predict. [n] int64</param>
-    let fused (head: Linear) (hidden: Tensor) (targets: Tensor) : Tensor =
+    let private fusedDense (head: LanguageHead) (map: Tensor) (hidden: Tensor) (targets: Tensor) : Tensor =
         let total = hidden.shape[0]
-        let vocabulary = head.Weight.shape[0]
-        let rows = chunkRows vocabulary
-        let weight = head.Weight.detach ()
+        let rows = chunkRows map.shape[0]
+        let weight = map.detach ()
 
         let wants (x: Tensor) =
             x.requires_grad && torch.is_grad_enabled ()
 
-        let bias = head.Bias |> Option.filter wants
-        let trainsHead = wants head.Weight
+        let bias = head.Map.Bias |> Option.filter wants
+        let trainsHead = wants map
         let wanted = wants hidden || trainsHead || bias.IsSome
 
         if wanted then
@@ -77,8 +72,8 @@ module CrossEntropy =
                 "the fused loss has a first derivative only: for Hessians and nested gradients use Loss.reftSmooth, or CrossEntropy.plain"
 
         let frozen =
-            { Weight = weight
-              Bias = head.Bias |> Option.map (fun b -> b.detach ()) }
+            { head with
+                Map = Linear.dense (head.Map.Bias |> Option.map (fun b -> b.detach ())) weight }
 
         let sumLike (x: Tensor) =
             torch.zeros (x.shape, dtype = torch.float32, device = x.device)
@@ -123,9 +118,7 @@ module CrossEntropy =
             Option.map mean weightGradient,
             Option.map mean biasGradient
 
-        [ Some hidden, hiddenGradient
-          Some head.Weight, weightGradient
-          bias, biasGradient ]
+        [ Some hidden, hiddenGradient; Some map, weightGradient; bias, biasGradient ]
         |> List.fold
             (fun (sum: Tensor) term ->
                 match term with
@@ -134,10 +127,24 @@ module CrossEntropy =
             loss
 
     /// <summary>
+    /// The same value and first derivative, chunk by chunk: the logits of all tokens never exist at once, and the
+    /// backward pass reads gradients that the forward pass has computed. It has no second derivative.
+    /// </summary>
+    /// <param name="head">The head; its gradient is computed too where it requires one.</param>
+    /// <param name="hidden">What it reads, after the final norm. [n, hidden]</param>
+    /// <param name="targets">The ids to predict. [n] int64</param>
+    let fused (head: LanguageHead) (hidden: Tensor) (targets: Tensor) : Tensor =
+        match head.Map with
+        | { Weight = LinearWeight.Dense map
+            Updates = [] } -> fusedDense head map (head.Transform hidden) targets
+        // Other maps are differentiated by libtorch.
+        | _ -> plain head hidden targets
+
+    /// <summary>
     /// <see cref="M:Reft.Core.CrossEntropyModule.fused"/> where first derivatives are enough, else
     /// <see cref="M:Reft.Core.CrossEntropyModule.plain"/>.
     /// </summary>
-    let mean (kernel: AttentionKernel) : Linear -> Tensor -> Tensor -> Tensor =
+    let mean (kernel: AttentionKernel) : LanguageHead -> Tensor -> Tensor -> Tensor =
         match kernel with
         | AttentionKernel.Fused -> fused
         | AttentionKernel.Plain -> plain

@@ -26,7 +26,7 @@ module Loss =
             hidden.view(-1L, int64 tuned.Config.Hidden).index_select(0L, rows) // [scored, hidden]
             |> tuned.Norm
 
-        CrossEntropy.mean context.Attention tuned.Head scored targets
+        CrossEntropy.mean context.Attention (Transformer.languageHead tuned) scored targets
 
     let private contextOf (batch: Batch) (model: Transformer) = Batch.context model batch
 

@@ -9,23 +9,23 @@ open Reft.Core.Tests
 open TorchSharp
 
 let private config: ModelConfig =
-    { Family = "llama"
-      Hidden = 16
-      Layers = 2
-      Heads = { Heads = 4; KvHeads = 2; HeadDim = 4 }
-      Intermediate = 24
-      Vocabulary = 32
-      Context = 64
-      NormEpsilon = 1e-5
-      RopeTheta = 5e5
-      RopeScaling = RopeScaling.Llama3(8.0, 1.0, 4.0, 32)
-      TiedHead = true
-      AttentionBias = true
-      MlpBias = false
-      Activation = "silu"
-      BosId = Some 1
-      EosIds = [ 2; 3 ]
-      PadId = None }
+    { ModelConfig.llama with
+        Hidden = 16
+        Layers = 2
+        Heads = { Heads = 4; KvHeads = 2; HeadDim = 4 }
+        Intermediate = 24
+        Vocabulary = 32
+        Context = 64
+        NormEpsilon = 1e-5
+        RopeTheta = 5e5
+        RopeScaling = RopeScaling.Llama3(8.0, 1.0, 4.0, 32)
+        TiedHead = true
+        AttentionBias = true
+        MlpBias = false
+        Activation = "silu"
+        BosId = Some 1
+        EosIds = [ 2; 3 ]
+        PadId = None }
 
 let private weights (dtype: torch.ScalarType) (config: ModelConfig) =
     Llama.tensors config

@@ -130,10 +130,15 @@ let tests =
           test "what Reft does not compute is refused by name" {
               refuses [ "'model_type'"; "llama"; "found \"t5\"" ] (withKey "model_type" "\"t5\"")
 
-              for kind in [ "yarn"; "dynamic"; "longrope" ] do
-                  refuses
-                      [ "'rope_scaling.rope_type'"; "default, linear or llama3"; kind ]
-                      (withKey "rope_scaling" $"""{{"rope_type":"{kind}","factor":2.0}}""")
+              refuses
+                  [ "'rope_scaling.rope_type'"
+                    "default, linear, dynamic, llama3"
+                    "ntk-by-parts" ]
+                  (withKey "rope_scaling" """{"rope_type":"ntk-by-parts","factor":2.0}""")
+
+              refuses
+                  [ "'rope_scaling.short_factor'"; "one per pair of turning dimensions" ]
+                  (withKey "rope_scaling" """{"rope_type":"longrope","short_factor":[1.0],"long_factor":[2.0]}""")
 
               refuses
                   [ "'rope_scaling.factor'"; "above 0" ]

@@ -170,8 +170,8 @@ let tests =
                       let zeroed =
                           { model with
                               Embed =
-                                  fun ids ->
-                                      model.Embed ids * ids.ne(0L.ToScalar()).unsqueeze(-1L).``to`` torch.float32 }
+                                  fun context ids ->
+                                      model.Embed context ids * ids.ne(0L.ToScalar()).unsqueeze(-1L).``to`` torch.float32 }
 
                       let spec = normalised |> at (blockInput [ 0 ]) all
                       let theta = Reft.init spec config (Rng.ofSeed 5L)

@@ -160,7 +160,7 @@ let tests =
                           let tuned = model |> Reft.attach spec (set.Sub "reft") context
                           let hidden = tuned |> Transformer.hidden context (Batch.ids torch.CPU batch)
                           let scored = hidden.view(-1L, 16L).index_select(0L, torch.tensor batch.Scored)
-                          CrossEntropy.mean kernel tuned.Head scored (torch.tensor batch.Targets)
+                          CrossEntropy.mean kernel (Transformer.languageHead tuned) scored (torch.tensor batch.Targets)
 
                       dsharp.fgrad f all.Vector
 

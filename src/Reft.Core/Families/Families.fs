@@ -1,40 +1,22 @@
 namespace Reft.Core
 
-open System.Text.Json
-
-/// <summary>A model family as Hugging Face folders hold it: the supported ones are the rows of <c>Family.all</c>.</summary>
-[<NoEquality; NoComparison>]
-type Family =
-    {
-        /// <c>model_type</c> in config.json.
-        Name: string
-        /// <c>architectures</c> in config.json.
-        Architecture: string
-        /// config.json → shape.
-        ReadConfig: JsonValue -> ModelConfig
-        /// Shape → the keys of config.json.
-        WriteConfig: ModelConfig -> Utf8JsonWriter -> unit
-        /// Every tensor with its shape.
-        Tensors: ModelConfig -> (string * int64 list) list
-        /// Tensors that files may carry and no computation reads.
-        Ignorable: ModelConfig -> string -> bool
-        /// The model whose weights are given by name.
-        Build: ModelConfig -> (string -> Tensor) -> Transformer
-    }
-
 /// <summary>The supported families.</summary>
 [<RequireQualifiedAccess>]
-module Family =
+module Families =
 
     /// <summary>Every family that Reft computes.</summary>
     let all: Family list =
-        [ { Name = "llama"
-            Architecture = "LlamaForCausalLM"
-            ReadConfig = LlamaConfig.read
-            WriteConfig = LlamaConfig.write
-            Tensors = Llama.tensors
-            Ignorable = Llama.ignorable
-            Build = Llama.build } ]
+        [ Llama.family
+          Mistral.family
+          Qwen2.family
+          Qwen3.family
+          Gemma.family
+          Gemma2.family
+          Gemma3.family
+          Phi3.family
+          Olmo2.family
+          Gpt2.family
+          GptNeoX.family ]
 
     /// <summary>Their names, for messages.</summary>
     let names: string =
