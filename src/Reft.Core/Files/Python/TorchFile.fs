@@ -112,7 +112,8 @@ module TorchFile =
         archive.Read(entry, parts)
         tensor
 
-    let private read (file: string) (stream: Stream) : Map<string, Tensor> =
+    /// The tensors of an archive; <paramref name="file"/> is what the complaints call it.
+    let internal read (file: string) (stream: Stream) : Map<string, Tensor> =
         requireArchive file stream
         use archive = TorchArchive.Reader.Open(file, stream)
         requireLittleEndian file archive
