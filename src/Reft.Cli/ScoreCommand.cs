@@ -17,6 +17,8 @@ internal static class ScoreCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Lora = CommonOptions.Lora();
+    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """one line per row, {"input_ids": […], "logprobs": [n − 1 values], "loss": the mean over the scored tokens},""");
 
@@ -24,7 +26,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Log-probabilities and loss of rows.")
         {
-            Model, Adapter, Input, BatchSize, Dtype, Json,
+            Model, Adapter, Input, BatchSize, Dtype, Lora, MergeLora, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -35,7 +37,14 @@ internal static class ScoreCommand
         using var output = new StandardOutput();
         var rows = DataRow.FromJsonLines(parsed.GetRequiredValue(Input), RowUse.Score);
         using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+            parsed.GetRequiredValue(Model),
+            parsed.GetValue(Adapter),
+            new ModelOptions
+            {
+                Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)),
+                LoraAdapter = parsed.GetValue(Lora),
+                MergeLora = parsed.GetValue(MergeLora),
+            });
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

@@ -253,8 +253,7 @@ module Checkpoint =
                             let weight = $"{name}.weight"
                             let _, file, entry = byName[weight]
 
-                            let merged =
-                                file.Read entry.Name |> PeftLora.merged maps[name].Transposed update
+                            let merged = file.Read entry.Name |> PeftLora.merged maps[name].Transposed update
 
                             tensors[weight].Dispose()
                             tensors[weight] <- merged.``to``(dtype, options.Device).DetachFromDisposeScope()

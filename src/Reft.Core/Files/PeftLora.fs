@@ -56,7 +56,8 @@ module PeftLora =
         [ for key, why in
               [ "use_dora", "DoRA rescales the merged matrix, which is not supported: merge it into the model in Python"
                 "lora_bias", "trained biases of the low-rank maps are not supported: merge it into the model in Python"
-                "modules_to_save", "modules that were trained as a whole are not supported: merge it into the model in Python"
+                "modules_to_save",
+                "modules that were trained as a whole are not supported: merge it into the model in Python"
                 "layer_replication", "repeated layers are another model than the base model"
                 "target_parameters", "updates of bare parameters are not supported"
                 "trainable_token_indices", "trained token embeddings are not supported"
@@ -75,7 +76,8 @@ module PeftLora =
           "init_lora_weights",
           (fun value ->
               match value.Element.ValueKind with
-              | Text.Json.JsonValueKind.String -> List.contains (JsonValue.string value) [ "gaussian"; "orthogonal"; "eva" ]
+              | Text.Json.JsonValueKind.String ->
+                  List.contains (JsonValue.string value) [ "gaussian"; "orthogonal"; "eva" ]
               | _ -> true),
           "this start changed the base model's weights in training, and the adapter does not fit the unchanged ones: save it with path_initial_model_for_weight_conversion" ]
 
@@ -117,7 +119,9 @@ module PeftLora =
         let refuse reason : 'T =
             raise (InvalidDataException $"{path}: tensor '{entry.Name}': {reason}")
 
-        let name = Regex(@"^base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight$", RegexOptions.NonBacktracking)
+        let name =
+            Regex(@"^base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight$", RegexOptions.NonBacktracking)
+
         let found = name.Match entry.Name
 
         if found.Success then
@@ -132,7 +136,7 @@ module PeftLora =
 
     let private fp32 (file: SafetensorsFile) (entry: TensorEntry) : Tensor =
         use _ = torch.NewDisposeScope()
-        let value = (file.Read entry.Name).``to``(torch.float32).clone ()
+        let value = (file.Read entry.Name).``to``(torch.float32).clone()
 
         if not (value.is_floating_point ()) || not (value.isfinite().all().item<bool>()) then
             raise (InvalidDataException $"{file.Path}: tensor '{entry.Name}' holds numbers that are not finite")
@@ -165,9 +169,16 @@ module PeftLora =
     /// </exception>
     let load (config: ModelConfig) (folder: string) : LoraAdapter =
         Native.load ()
-        let configPath, path = Path.Combine(folder, ConfigName), Path.Combine(folder, WeightsName)
+
+        let configPath, path =
+            Path.Combine(folder, ConfigName), Path.Combine(folder, WeightsName)
+
         requireFile configPath "a LoRA adapter of peft's, which has it"
-        requireFile path "the adapter's weights beside adapter_config.json, as safetensors (save_pretrained writes them)"
+
+        requireFile
+            path
+            "the adapter's weights beside adapter_config.json, as safetensors (save_pretrained writes them)"
+
         let root = JsonValue.read LargestConfig configPath
         requirePlain root
         let family = Families.ofConfig config
@@ -255,8 +266,7 @@ module PeftLora =
         use _ = torch.NewDisposeScope()
         let change = torch.mm (update.Up, update.Down) * float32 update.Scale
 
-        (weight.``to`` torch.float32 + (if transposed then change.t () else change))
-            .MoveToOuterDisposeScope()
+        (weight.``to`` torch.float32 + (if transposed then change.t () else change)).MoveToOuterDisposeScope()
 
     /// <summary>
     /// The fingerprint of a base model with an adapter: that of another model, whether it is merged or not.
