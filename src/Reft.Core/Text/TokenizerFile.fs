@@ -5,8 +5,8 @@ open System.Collections.Generic
 open System.IO
 
 /// <summary>
-/// Reading Hugging Face's <c>tokenizer.json</c> and, beside it, <c>tokenizer_config.json</c>. Byte-level BPE is understood;
-/// any other kind, and any option that is not understood, is refused by name.
+/// Reading Hugging Face's <c>tokenizer.json</c> and, beside it, <c>tokenizer_config.json</c>: BPE, WordPiece,
+/// WordLevel and Unigram, with what goes around them. A kind or an option that is not understood is refused by name.
 /// </summary>
 /// <remarks>
 /// <c>truncation</c> and <c>padding</c> are ignored, as transformers resets them on load: cutting and padding are decided
@@ -15,7 +15,7 @@ open System.IO
 [<RequireQualifiedAccess>]
 module TokenizerFile =
 
-    let private readModel (node: FileNode) : TokenModel =
+    let private readModel (bytes: bool) (node: FileNode) : TokenModel =
         // The first files had no type: Hugging Face takes one with merges for BPE.
         let kind =
             match node |> FileNode.tryGet "type", node |> FileNode.tryGet "merges" with
@@ -24,30 +24,14 @@ module TokenizerFile =
             | None, None -> FileNode.fail node "expected a member 'type', found none"
 
         match kind with
-        | "BPE" -> BytePairModel.read node
-        | kind -> FileNode.fail node $"the model '{kind}' is not supported: byte-level BPE is"
+        | "BPE" -> BytePairModel.read bytes node
+        | "WordPiece" -> WordPieceModel.read bytes node
+        | "WordLevel" -> WordPieceModel.readWordLevel bytes node
+        | "Unigram" -> UnigramModel.read bytes node
+        | kind -> FileNode.fail node $"the model '{kind}' is not supported: BPE, WordPiece, WordLevel and Unigram are"
 
-    let private readPreTokenizer (root: FileNode) : PreTokenizer =
-        match root |> FileNode.tryGet "pre_tokenizer" with
-        | None ->
-            FileNode.fail root "there is no pre_tokenizer: BPE is supported with the pre-tokenizer ByteLevel alone"
-        | Some node ->
-            match PreTokenizer.read node with
-            | read, true -> read
-            | _, false -> FileNode.fail node "BPE is supported with the pre-tokenizer ByteLevel alone: there is none"
-
-    let private readDecoder (root: FileNode) : string -> byte[] =
-        match root |> FileNode.tryGet "decoder" with
-        | None -> FileNode.fail root "there is no decoder: expected ByteLevel"
-        | Some node ->
-            match node |> FileNode.get "type" |> FileNode.string with
-            | "ByteLevel" ->
-                // Its options concern the other direction.
-                node
-                |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
-
-                ByteLevel.bytesOf
-            | kind -> FileNode.fail node $"the decoder '{kind}' is not supported: ByteLevel is"
+    let private part (name: string) (ifAbsent: 'a) (read: FileNode -> 'a) (root: FileNode) : 'a =
+        root |> FileNode.tryGet name |> Option.map read |> Option.defaultValue ifAbsent
 
     /// Adds a token, unless its id or its characters are already another's. False if it is there already.
     let private admit (vocabulary: Vocabulary) (added: Vocabulary) (node: FileNode) (token: AddedToken) : bool =
@@ -127,22 +111,12 @@ module TokenizerFile =
               "decoder"
               "model" ]
 
-        // The kinds first: a file of another kind is told so, not that its vocabulary looks odd.
-        let model = root |> FileNode.get "model" |> readModel
-        let preTokenise = readPreTokenizer root
-        let bytesOf = readDecoder root
+        let preTokenizer = root |> part "pre_tokenizer" PreTokenizer.none PreTokenizer.read
 
-        let normalise =
-            root
-            |> FileNode.tryGet "normalizer"
-            |> Option.map TextNormalizer.read
-            |> Option.defaultValue id
-
-        let frame =
-            root
-            |> FileNode.tryGet "post_processor"
-            |> Option.map PostProcessor.read
-            |> Option.defaultValue PostProcessor.none
+        let normalise = root |> part "normalizer" id TextNormalizer.read
+        let decoder = root |> part "decoder" TokenDecoder.spaced TokenDecoder.read
+        let frame = root |> part "post_processor" PostProcessor.none PostProcessor.read
+        let model = root |> FileNode.get "model" |> readModel preTokenizer.Bytes
 
         let added = readAdded model.Vocabulary root config
 
@@ -169,11 +143,11 @@ module TokenizerFile =
                 normalised
                 |> List.map (fun token -> normalise token.Content, token)
                 |> AddedTokens.cutter
-              PreTokenise = preTokenise
+              PreTokenise = preTokenizer.Cut
               Model = model
               Frame = frame
               Added = added
-              BytesOf = bytesOf
+              Decoder = decoder
               Bos = readNamed idOf config "bos_token"
               Eos = readNamed idOf config "eos_token"
               Pad = readNamed idOf config "pad_token" }
