@@ -73,7 +73,7 @@ module internal BytePairModel =
         member _.Result: HashSet<char> option = if exact then Some joined else None
 
     /// Eight times those of the largest vocabulary in use: the table takes memory in proportion.
-    let private mostMerges = 1 <<< 22
+    let mostMerges = 1 <<< 22
 
     let private isByteToken (token: string) =
         token.Length = 6

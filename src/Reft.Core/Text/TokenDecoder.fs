@@ -161,12 +161,20 @@ module internal TokenDecoder =
                     pass (String(c, max 0 (keptBack.Value - stop)))
                     next.End() }
 
-    let private metaspace (replacement: char) (scheme: MetaspaceScheme) : TokenDecoder =
+    /// Metaspace's character as a space, without the ones before the first word.
+    let metaspace (replacement: char) (scheme: MetaspaceScheme) : TokenDecoder =
         each (fun index token ->
             if index = 0 && scheme <> MetaspaceScheme.Never then
                 token.Replace(string replacement, "")
             else
                 token.Replace(replacement, ' '))
+
+    /// What Llama's files declare: spaces, bytes, and, if a space was put before the text, the text without it.
+    let bytesAndSpaces (prefixed: bool) : TokenDecoder =
+        let parts =
+            byteFallback >> each (fun _ token -> token.Replace(Metaspace.space, ' '))
+
+        if prefixed then stripParts ' ' 1 0 >> parts else parts
 
     /// The spaces that English writes no longer, in this order.
     let private cleanups =
