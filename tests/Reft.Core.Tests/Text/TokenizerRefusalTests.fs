@@ -75,7 +75,9 @@ let private options =
           for name, value, path in
               [ "Metaspace", ""","replacement":"__" """, "replacement"
                 "Metaspace", ""","replacement":"_","prepend_scheme":"often" """, "prepend_scheme"
-                "Metaspace", ""","replacement":"_","add_prefix_space":false,"prepend_scheme":"first" """, "add_prefix_space"
+                "Metaspace",
+                ""","replacement":"_","add_prefix_space":false,"prepend_scheme":"first" """,
+                "add_prefix_space"
                 "FixedLength", ""","length":0""", "length"
                 "CharDelimiterSplit", ""","delimiter":"ab" """, "delimiter"
                 "Punctuation", ""","behavior":"Odd" """, "behavior" ] do
