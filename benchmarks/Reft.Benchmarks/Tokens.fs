@@ -64,8 +64,8 @@ let private measure (options: Arguments) (name: string) (file: string) (texts: (
             kind
             $"{count:N0}"
             millions warm
-            millions (cold file rounds text)
-            $"{loading.Wall:F2}"
+            millions (cold file (min rounds 3) text)
+            $"{loading.Wall:F2} / {loading.Cpu:F2}"
             $"{float held / 1e6:F0}" ] ]
 
 let run (options: Arguments) : int =
@@ -100,7 +100,7 @@ let run (options: Arguments) : int =
           "tokens"
           "10⁶ tokens/s, seen before"
           "10⁶ tokens/s, new"
-          "load s"
+          "load s (wall / CPU)"
           "held MB" ]
 
     0
