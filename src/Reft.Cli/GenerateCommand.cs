@@ -55,7 +55,7 @@ internal static class GenerateCommand
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(
-                $"--prompt: {model.TokenizerProblem ?? "the model's folder holds no tokenizer.json"}; text cannot be read: give rows of token ids by --input");
+                $"--prompt: {model.TokenizerProblem ?? "the model's folder holds no tokenizer.json or tokenizer.model"}; text cannot be read: give rows of token ids by --input");
         }
 
         var options = new GenerationOptions

