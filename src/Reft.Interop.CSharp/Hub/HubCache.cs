@@ -27,6 +27,13 @@ internal sealed class HubCache(string cacheFolder, HubRepository repository)
     /// <summary>What a process holds while it downloads that content.</summary>
     public string Lock(string etag) => Path.Combine(cacheFolder, ".locks", _name, etag + ".lock");
 
+    /// <summary>Whether a file is there with its content: a link whose blob was deleted is not.</summary>
+    public static bool Holds(string folder, string file)
+    {
+        var path = Path.Combine(folder, file);
+        return File.Exists(path) && (File.ResolveLinkTarget(path, returnFinalTarget: true)?.Exists ?? true);
+    }
+
     /// <summary>The commit of the repository's revision as far as the cache knows; null where it does not.</summary>
     public string? KnownCommit()
     {

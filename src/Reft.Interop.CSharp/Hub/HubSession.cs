@@ -61,7 +61,7 @@ internal sealed class HubSession(
     /// <summary>Size and hash of the files that the snapshot lacks.</summary>
     private async Task<IReadOnlyList<HubFile>> FactsAsync(string commit, IReadOnlyList<string> names, CancellationToken cancel)
     {
-        var missing = names.Where(name => !File.Exists(Path.Combine(cache.Snapshot(commit), name))).ToArray();
+        var missing = names.Where(name => !HubCache.Holds(cache.Snapshot(commit), name)).ToArray();
         var found = new HubFile[missing.Length];
         await Parallel.ForAsync(0, missing.Length, Limits(cancel), async (i, token) =>
         {

@@ -69,7 +69,7 @@ internal static class ModelFiles
     /// <summary>What a folder lacks to be loaded: names of files, none where it is complete.</summary>
     public static IReadOnlyList<string> Missing(HubRepository repository, string folder)
     {
-        bool Has(string file) => File.Exists(Path.Combine(folder, file));
+        bool Has(string file) => HubCache.Holds(folder, file);
         return
             !Has(Config) ? [Config]
             : Has(Weights) ? []
