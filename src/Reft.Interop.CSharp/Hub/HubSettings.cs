@@ -77,7 +77,7 @@ internal sealed record HubSettings(Uri Endpoint, string? Token, string CacheFold
 
     private static string Home(string path) =>
         path == "~" || path.StartsWith("~/", StringComparison.Ordinal) || path.StartsWith(@"~\", StringComparison.Ordinal)
-            ? Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) + path[1..]
+            ? Environment.GetFolderPath(Environment.SpecialFolder.UserProfile, Environment.SpecialFolderOption.DoNotVerify) + path[1..]
             : path;
 
     private static bool IsOn(string variable) =>

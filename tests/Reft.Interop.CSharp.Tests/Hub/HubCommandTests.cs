@@ -17,7 +17,7 @@ public static class HubCommandTests
             Runner.TestCase("score, train and inspect take a name, then the cache alone", TakesNames),
             Runner.TestCase("cache and token come from the environment", ReadsEnvironment),
             Runner.TestCase("wrong names, revisions and endpoints end with one line", Errors),
-            Runner.TestCase("an interrupt of a download keeps what has come", Interrupted),
+            Runner.TestCase("an interrupt of a download ends with 130, and the next run goes on", Interrupted),
             Runner.TestCase("HTTPS is never left for HTTP", NoDowngrade),
         ]);
 
@@ -86,7 +86,7 @@ public static class HubCommandTests
     {
         using var hub = new TinyHub();
         const int Some = 5000;
-        hub.Override = hub.Content("model.safetensors", TinyHub.InTurn(new Reply(200, hub.Files["model.safetensors"]) { Stop = Some, Stalls = true }));
+        hub.Override = hub.Content("model.safetensors", _ => new Reply(200, hub.Files["model.safetensors"]) { Stop = Some, Stalls = true });
         var data = Path.Combine(hub.Home, "data.jsonl");
         File.WriteAllText(data, """{"input_ids": [1, 30, 20, 21], "prompt_length": 2}""");
         var output = Path.Combine(hub.Home, "adapter");
@@ -95,6 +95,9 @@ public static class HubCommandTests
         Check.Equal(130, outcome.ExitCode, $"exit code ({outcome.Errors})");
         Check.Equal("", outcome.Output, "stdout");
         Check.That(!Directory.Exists(output), "expected no adapter");
+        Check.That(outcome.Errors.Contains("being fetched", StringComparison.Ordinal), $"expected what was stopped, found: {outcome.Errors}");
+
+        hub.Override = _ => null;
         hub.Fetch();
     }
 
