@@ -11,7 +11,7 @@ public sealed partial class ReftModel
     /// </param>
     /// <param name="options">How it is loaded.</param>
     /// <param name="hub">How it is fetched; what it leaves open comes from the environment.</param>
-    /// <param name="cancel">Ends a download, which the next call continues.</param>
+    /// <param name="cancellationToken">Ends a download, which the next call continues.</param>
     /// <exception cref="HubException">It cannot be fetched; the message says why, and what would help.</exception>
     /// <exception cref="FileNotFoundException">It is neither a folder nor a name, or the folder lacks a file.</exception>
     /// <exception cref="InvalidDataException">The configuration or the weights are damaged, or of a kind that is not supported.</exception>
@@ -19,10 +19,10 @@ public sealed partial class ReftModel
     /// <exception cref="InvalidOperationException">The options name a device that this machine has not.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public static async Task<ReftModel> LoadAsync(
-        string nameOrFolder, ModelOptions? options = null, HubOptions? hub = null, CancellationToken cancel = default)
+        string nameOrFolder, ModelOptions? options = null, HubOptions? hub = null, CancellationToken cancellationToken = default)
     {
-        var folder = await ModelHub.FolderAsync(nameOrFolder, hub, cancel).ConfigureAwait(false);
-        return await Task.Run(() => Load(folder, options), cancel).ConfigureAwait(false);
+        var folder = await ModelHub.FolderAsync(nameOrFolder, hub, cancellationToken).ConfigureAwait(false);
+        return await Task.Run(() => Load(folder, options), cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Loads a model by its folder or by its name on the hub and attaches a spec, with fresh parameters.</summary>
@@ -30,7 +30,7 @@ public sealed partial class ReftModel
     /// <param name="spec">What to attach where.</param>
     /// <param name="options">How it is loaded.</param>
     /// <param name="hub">How it is fetched.</param>
-    /// <param name="cancel">Ends a download, which the next call continues.</param>
+    /// <param name="cancellationToken">Ends a download, which the next call continues.</param>
     /// <exception cref="HubException">It cannot be fetched; the message says why, and what would help.</exception>
     /// <exception cref="FileNotFoundException">It is neither a folder nor a name, or the folder lacks a file.</exception>
     /// <exception cref="InvalidDataException">A file is damaged, or of a kind that is not supported.</exception>
@@ -41,9 +41,9 @@ public sealed partial class ReftModel
         ReftSpec spec,
         ModelOptions? options = null,
         HubOptions? hub = null,
-        CancellationToken cancel = default)
+        CancellationToken cancellationToken = default)
     {
-        var folder = await ModelHub.FolderAsync(nameOrFolder, hub, cancel).ConfigureAwait(false);
-        return await Task.Run(() => Load(folder, spec, options), cancel).ConfigureAwait(false);
+        var folder = await ModelHub.FolderAsync(nameOrFolder, hub, cancellationToken).ConfigureAwait(false);
+        return await Task.Run(() => Load(folder, spec, options), cancellationToken).ConfigureAwait(false);
     }
 }

@@ -12,7 +12,7 @@ public static class ModelHub
     /// </summary>
     /// <param name="repository">Which model.</param>
     /// <param name="options">How; what they leave open comes from the environment.</param>
-    /// <param name="cancel">Ends the download, which keeps what has come.</param>
+    /// <param name="cancellationToken">Ends the download, which keeps what has come.</param>
     /// <returns>The folder of the model, which <see cref="ReftModel.Load(string, ModelOptions)"/> takes.</returns>
     /// <exception cref="HubException">
     /// There is no such model, it needs an access token, it has no safetensors weights, the hub cannot be reached, or a file
@@ -21,7 +21,7 @@ public static class ModelHub
     /// <exception cref="ArgumentException">An option or a variable of the environment cannot be used.</exception>
     /// <exception cref="IOException">The cache cannot be written.</exception>
     public static async Task<string> DownloadAsync(
-        HubRepository repository, HubOptions? options = null, CancellationToken cancel = default)
+        HubRepository repository, HubOptions? options = null, CancellationToken cancellationToken = default)
     {
         var settings = HubSettings.Of(options ?? new HubOptions());
         var cache = new HubCache(settings.CacheFolder, repository);
@@ -37,7 +37,7 @@ public static class ModelHub
         HubListing listing;
         try
         {
-            listing = await session.ListAsync(cancel).ConfigureAwait(false);
+            listing = await session.ListAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (HubException e) when (e.Unreachable)
         {
@@ -50,7 +50,7 @@ public static class ModelHub
             throw;
         }
 
-        return await session.FetchAsync(listing, cancel).ConfigureAwait(false);
+        return await session.FetchAsync(listing, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -59,12 +59,12 @@ public static class ModelHub
     /// </summary>
     /// <param name="nameOrFolder">A folder, or <c>org/name</c>, <c>org/name@revision</c>, <c>name</c>.</param>
     /// <param name="options">How it is fetched.</param>
-    /// <param name="cancel">Ends a download, which keeps what has come.</param>
+    /// <param name="cancellationToken">Ends a download, which keeps what has come.</param>
     /// <exception cref="FileNotFoundException">It is neither a folder nor a name.</exception>
     /// <exception cref="HubException">It cannot be fetched.</exception>
     /// <exception cref="ArgumentException">An option or a variable of the environment cannot be used.</exception>
     public static async Task<string> FolderAsync(
-        string nameOrFolder, HubOptions? options = null, CancellationToken cancel = default)
+        string nameOrFolder, HubOptions? options = null, CancellationToken cancellationToken = default)
     {
         if (Directory.Exists(nameOrFolder))
         {
@@ -80,7 +80,7 @@ public static class ModelHub
 
         try
         {
-            return await DownloadAsync(repository, options, cancel).ConfigureAwait(false);
+            return await DownloadAsync(repository, options, cancellationToken).ConfigureAwait(false);
         }
         catch (HubException e)
         {
