@@ -57,6 +57,13 @@ public sealed partial class ReftModel : IDisposable
     public static ReftModel Load(string folder, ModelOptions? options = null)
     {
         options ??= new ModelOptions();
+        if (!Directory.Exists(folder) && HubRepository.TryParse(folder, out var repository))
+        {
+            throw new FileNotFoundException(
+                $"there is no folder '{folder}'. If it is the model {repository} of the Hugging Face hub, fetch it by ReftModel.LoadAsync(\"{repository}\")",
+                folder);
+        }
+
         var (tokenizer, refusal) = options.LoadTokenizer ? TokenizerOf(folder) : (null, null);
         return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal);
     }
