@@ -150,7 +150,7 @@ module internal PythonText =
             if first >= s.Length then
                 List.rev found
             elif cuts = most then
-                List.rev ((stripEnd None (s.Substring first)) :: found)
+                List.rev (s.Substring first :: found)
             else
                 let mutable last = first
 
@@ -172,7 +172,7 @@ module internal PythonText =
             if last = 0 then
                 found
             elif cuts = most then
-                stripStart None (s.Substring(0, last)) :: found
+                s.Substring(0, last) :: found
             else
                 let mutable first = last
 
