@@ -177,9 +177,7 @@ module internal TemplateMethods =
               "isupper", bool PythonText.isUpper
               "isascii", bool Text.Ascii.IsValid ]
 
-    let private withArguments
-        (lookUp: TemplateRun -> TemplateValue -> string -> TemplateValue)
-        : Map<string, TemplateRun -> string -> string -> TemplateCall -> TemplateValue> =
+    let private withArguments: Map<string, TemplateRun -> string -> string -> TemplateCall -> TemplateValue> =
         Map
             [ "strip", strip PythonText.strip
               "lstrip", strip PythonText.stripStart
@@ -258,8 +256,7 @@ module internal TemplateMethods =
                   run.ChargeText(int64 missing + int64 s.Length)
                   let signed = s.StartsWith '-' || s.StartsWith '+'
                   let sign, digits = if signed then s.Substring(0, 1), s.Substring 1 else "", s
-                  TemplateValue.Text(sign + String('0', missing) + digits))
-              "format", (fun run _ s call -> TemplateValue.Text(PythonFormat.format run (lookUp run) s call)) ]
+                  TemplateValue.Text(sign + String('0', missing) + digits)) ]
 
     let private ofText lookUp (run: TemplateRun) (s: string) (name: string) =
         match Map.tryFind name simple with
@@ -268,8 +265,10 @@ module internal TemplateMethods =
                 bind run name [] 0 call |> ignore
                 run.ChargeText(int64 s.Length)
                 f s)
+        | None when name = "format" ->
+            Some(fun call -> TemplateValue.Text(PythonFormat.format run (lookUp run) s call))
         | None ->
-            match Map.tryFind name (withArguments lookUp) with
+            match Map.tryFind name withArguments with
             | Some f -> Some(f run name s)
             | None when refusedOfText.Contains name -> run.Fail $"the method '{name}' of a string is not supported"
             | None -> None

@@ -2,7 +2,6 @@ namespace Reft.Core
 
 open System
 open System.Numerics
-open System.Text
 
 /// The operators of expressions, as Python computes them.
 [<RequireQualifiedAccess>]
@@ -69,7 +68,7 @@ module internal TemplateOperators =
         | TemplateValue.Text s ->
             let count = checkedCount s.Length
             run.ChargeText(int64 count * int64 s.Length)
-            TemplateValue.Text(StringBuilder().Insert(0, s, count).ToString())
+            TemplateValue.Text(String.replicate count s)
         | TemplateValue.List items ->
             let count = checkedCount items.Items.Length
             run.Charge(int64 count * int64 items.Items.Length)

@@ -303,7 +303,8 @@ type internal TemplateRenderer(run: TemplateRun) =
             | None -> go <- false
             | Some item ->
                 turns <- turns + 1
-                run.Charge 1L
+                // A scope and its names.
+                run.Charge 10L
                 let local = inner scope
                 local.Set("loop", shown)
                 assign local loop.Target item
