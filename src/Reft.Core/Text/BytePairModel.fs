@@ -80,36 +80,48 @@ module internal BytePairModel =
         && token.StartsWith("<0x", StringComparison.Ordinal)
         && token[5] = '>'
 
-    /// The merges of a node as pairs of ids, and where texts may be cut between them.
-    let private readMerges (vocabulary: Vocabulary) (prefix: string) (unknown: string) (node: FileNode) =
-        let count = node.Value.GetArrayLength()
+    /// A merge with what names its place in a complaint.
+    [<Struct; NoEquality; NoComparison>]
+    type Merge =
+        { Left: string
+          Right: string
+          Error: string -> exn }
+
+    /// Merges in their order as pairs of ids, and where texts may be cut between them.
+    let private tableOf (vocabulary: Vocabulary) prefix unknown (count: int) (merges: Merge seq) =
         let table = PairTable count
         let joints = Joints(vocabulary, (fun token -> isByteToken token || token = unknown))
         let mutable rank = 0
 
-        for merge in FileNode.items node do
-            let struct (left, right) = readMerge merge
+        let idOf (merge: Merge) token =
+            match vocabulary.Ids.TryGetValue token with
+            | true, id -> id
+            | _ -> raise (merge.Error $"the merge names '{token}', which is not in the vocabulary")
 
-            let idOf token =
-                match vocabulary.Ids.TryGetValue token with
-                | true, id -> id
-                | _ -> FileNode.fail merge $"the merge names '{token}', which is not in the vocabulary"
+        for merge in merges do
+            if not (merge.Right.StartsWith(prefix, StringComparison.Ordinal)) then
+                raise (merge.Error $"expected a right token that starts with '{prefix}', found '{merge.Right}'")
 
-            if not (right.StartsWith(prefix, StringComparison.Ordinal)) then
-                FileNode.fail merge $"expected a right token that starts with '{prefix}', found '{right}'"
+            let made =
+                String.Concat(merge.Left.AsSpan(), merge.Right.AsSpan(String.length prefix))
 
             // A pair that the list has twice counts where it stands last, as in Hugging Face's.
-            table.Set(
-                idOf left,
-                idOf right,
-                (int64 rank <<< 32)
-                ||| int64 (idOf (String.Concat(left.AsSpan(), right.AsSpan prefix.Length)))
-            )
+            table.Set(idOf merge merge.Left, idOf merge merge.Right, (int64 rank <<< 32) ||| int64 (idOf merge made))
 
-            joints.Add(left, right)
+            joints.Add(merge.Left, merge.Right)
             rank <- rank + 1
 
         struct (table, joints.Result)
+
+    let private mergesOf (node: FileNode) : Merge seq =
+        node
+        |> FileNode.items
+        |> Seq.map (fun merge ->
+            let struct (left, right) = readMerge merge
+
+            { Left = left
+              Right = right
+              Error = FileNode.error merge })
 
     let private readOptions (bytes: bool) (node: FileNode) : Options =
         node
@@ -154,7 +166,8 @@ module internal BytePairModel =
             FileNode.fail merges $"expected at most {mostMerges} merges, found {merges.Value.GetArrayLength()}"
 
         let struct (table, joints) =
-            merges |> readMerges vocabulary prefix (text "unk_token")
+            mergesOf merges
+            |> tableOf vocabulary prefix (text "unk_token") (merges.Value.GetArrayLength())
 
         let ignoreMerges = node |> FileNode.flag "ignore_merges" false
 
@@ -348,6 +361,22 @@ module internal BytePairModel =
             | Some joined -> inParts joined (fun slice result -> memory.Tokenise slice result)
             | None -> fun slice result -> memory.Tokenise slice result
           Vocabulary = options.Vocabulary }
+
+    /// Byte-level BPE without options, as GPT-2 began it: a vocabulary and a list of merges.
+    let ofMerges (vocabulary: Vocabulary) (merges: Merge[]) : TokenModel =
+        let struct (table, _) = merges |> tableOf vocabulary "" "" merges.Length
+
+        ofOptions
+            { Vocabulary = vocabulary
+              Merges = table
+              Unknown = -1
+              FuseUnknown = false
+              IgnoreMerges = false
+              ByteTokens = None
+              Prefix = ""
+              Suffix = ""
+              Bytes = true
+              Joined = None }
 
     /// The model that a node describes.
     let read (bytes: bool) (node: FileNode) : TokenModel = node |> readOptions bytes |> ofOptions

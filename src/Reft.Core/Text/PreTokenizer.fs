@@ -96,7 +96,8 @@ module internal PreTokenizer =
             let text = slice.ToString()
             if text.StartsWith ' ' then text else " " + text)
 
-    let private byteLevel addPrefixSpace useRegex : PreTokenizer =
+    /// GPT-2's cut, or none, for a model that sees bytes.
+    let byteLevel addPrefixSpace useRegex : PreTokenizer =
         { Cut =
             (if addPrefixSpace then prefixSpace else id)
             >> (if useRegex then

