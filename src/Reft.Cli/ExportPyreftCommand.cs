@@ -7,6 +7,8 @@ internal static class ExportPyreftCommand
 {
     private static readonly Argument<string> Adapter = new("ADAPTER") { Description = "An adapter that `reft train` saved." };
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where pyreft's config.json and intkey_*.bin are written.");
 
@@ -17,17 +19,20 @@ internal static class ExportPyreftCommand
         var command = new Command(
             "export-pyreft", "Write an adapter as pyreft's ReftModel.load takes it. Positions and dropout are not in its files.")
         {
-            Adapter, Model, Output, Lora,
+            Adapter, Model, Revision, Offline, Output, Lora,
         };
-        command.SetAction(Run);
+        command.SetAction(RunAsync);
         return command;
     }
 
-    private static int Run(ParseResult parsed)
+    private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
+        var modelFolder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
         using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model),
+            modelFolder,
             parsed.GetRequiredValue(Adapter),
             new ModelOptions { LoadTokenizer = false, LoraAdapter = parsed.GetValue(Lora) });
         var folder = parsed.GetRequiredValue(Output);

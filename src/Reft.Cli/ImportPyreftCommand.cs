@@ -12,6 +12,8 @@ internal static class ImportPyreftCommand
     };
 
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<Positions> PositionsOption = RequiredPositions();
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
@@ -33,18 +35,21 @@ internal static class ImportPyreftCommand
     {
         var command = new Command("import-pyreft", "Save an adapter of pyreft's as one of this library's.")
         {
-            Folder, Model, PositionsOption, Output, Activation, Dropout, Lora, Json,
+            Folder, Model, Revision, Offline, PositionsOption, Output, Activation, Dropout, Lora, Json,
         };
-        command.SetAction(Run);
+        command.SetAction(RunAsync);
         return command;
     }
 
-    private static int Run(ParseResult parsed)
+    private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
+        var modelFolder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
         using var model = ReftModel.Load(
-            parsed.GetRequiredValue(Model),
+            modelFolder,
             new ModelOptions { LoadTokenizer = false, LoraAdapter = parsed.GetValue(Lora) });
         model.LoadPyreftAdapter(
             parsed.GetRequiredValue(Folder),

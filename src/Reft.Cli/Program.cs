@@ -19,6 +19,8 @@ var root = new RootCommand(
     GenerateCommand.Create(),
     ScoreCommand.Create(),
     InspectCommand.Create(),
+    TokenizeCommand.Create(),
+    RenderChatCommand.Create(),
     ImportPyreftCommand.Create(),
     ExportPyreftCommand.Create(),
 };
@@ -31,7 +33,7 @@ if (parsed.Action is ParseErrorAction)
     var problem =
         !atRoot ? parsed.Errors[0].Message
         : parsed.UnmatchedTokens is [var unknown, ..] ? $"There is no command or option '{unknown}'."
-        : "Expected a command: train, generate, score, inspect, import-pyreft or export-pyreft.";
+        : $"Expected a command: {string.Join(", ", root.Subcommands.SkipLast(1).Select(command => command.Name))} or {root.Subcommands[^1].Name}.";
     var help = atRoot ? "reft --help" : $"reft {parsed.CommandResult.Command.Name} --help";
     return Failure.Say($"{problem} See `{help}`.", ExitCode.Usage);
 }

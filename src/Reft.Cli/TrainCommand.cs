@@ -10,6 +10,8 @@ internal static class TrainCommand
     private static readonly TrainingOptions Preset = new();
 
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string> Data = Values.Required(
         "--data",
         "FILE.jsonl",
@@ -92,7 +94,7 @@ internal static class TrainCommand
         Method.DefaultValueFactory = _ => Loreft;
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
-            Model, Data, Output, EvalData, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
+            Model, Revision, Offline, Data, Output, EvalData, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
             BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
@@ -124,7 +126,19 @@ internal static class TrainCommand
         var data = TrainingData.FromJsonLines(parsed.GetRequiredValue(Data));
         var heldOut = parsed.GetValue(EvalData) is { } file ? TrainingData.FromJsonLines(file) : null;
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
-        using var model = Load(parsed, intervention);
+        string modelFolder;
+        try
+        {
+            modelFolder = await CommonOptions
+                .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline), signals.Token)
+                .ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
+        {
+            return Failure.Say("stopped while the model was being fetched; the next run goes on from there", signals.RequestedExit);
+        }
+
+        using var model = Load(modelFolder, parsed, intervention);
         var options = Options(parsed, heldOut, model.Config.ContextLength);
 
         double? before;
@@ -166,7 +180,7 @@ internal static class TrainCommand
         return stopped;
     }
 
-    private static ReftModel Load(ParseResult parsed, ReftIntervention intervention)
+    private static ReftModel Load(string folder, ParseResult parsed, ReftIntervention intervention)
     {
         var spec = new ReftSpec()
             .At(
@@ -175,7 +189,7 @@ internal static class TrainCommand
                 intervention)
             .WithTying(parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
         return ReftModel.Load(
-            parsed.GetRequiredValue(Model),
+            folder,
             spec,
             new ModelOptions
             {
