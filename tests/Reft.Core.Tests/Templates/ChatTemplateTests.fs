@@ -90,7 +90,7 @@ let private renderFolder (name: string option) (tools: bool) folder =
 
     templates
     |> ChatTemplates.choose name tools
-    |> ChatTemplate.render
+    |> JinjaTemplate.render
         { greeting with
             Variables = templates.SpecialTokens }
 

