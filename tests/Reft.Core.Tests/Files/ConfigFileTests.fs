@@ -131,7 +131,9 @@ let tests =
               refuses [ "'model_type'"; "llama"; "found \"t5\"" ] (withKey "model_type" "\"t5\"")
 
               refuses
-                  [ "'rope_scaling.rope_type'"; "default, linear, dynamic, llama3"; "ntk-by-parts" ]
+                  [ "'rope_scaling.rope_type'"
+                    "default, linear, dynamic, llama3"
+                    "ntk-by-parts" ]
                   (withKey "rope_scaling" """{"rope_type":"ntk-by-parts","factor":2.0}""")
 
               refuses
