@@ -103,6 +103,36 @@ module Classifier =
             |> Parameters
             |> Parameters.prefixed Prefix }
 
+    let private tensorsOf (map: HeadMap) (classifier: Classifier) =
+        classifier.Parameters.Entries
+        |> Seq.filter (fun p -> p.Name = $"{Prefix}.{map.Name}.weight" || p.Name = $"{Prefix}.{map.Name}.bias")
+
+    /// <summary>The names of the maps that are trained.</summary>
+    let trainedMaps (classifier: Classifier) : string list =
+        classifier.Head.Maps
+        |> List.filter (fun map -> classifier |> tensorsOf map |> Seq.exists (fun p -> p.IsTrainable))
+        |> List.map (fun map -> map.Name)
+
+    /// <summary>A head of zeros, whose maps of the given names are trained: the names, shapes and roles of a saved one.</summary>
+    let internal blank (task: SequenceTask) (hidden: int) (head: SequenceHead) (trained: string list) : Classifier =
+        let zeros =
+            create HeadTraining.Whole task hidden head (fun _ -> None) (Rng.ofSeed 0L)
+
+        let constants =
+            head.Maps
+            |> List.filter (fun map -> not (List.contains map.Name trained))
+            |> List.collect (fun map -> zeros |> tensorsOf map |> Seq.map (fun p -> p.Name) |> Seq.toList)
+
+        { zeros with
+            Parameters =
+                zeros.Parameters.Entries
+                |> Seq.map (fun p ->
+                    if List.contains p.Name constants then
+                        { p with Role = Role.Constant }
+                    else
+                        p)
+                |> Parameters }
+
     /// <summary>The same head with other values of its parameters, e.g. those that training reached.</summary>
     /// <param name="theta">A set that has them, perhaps among others.</param>
     /// <param name="classifier">The head.</param>
