@@ -57,6 +57,22 @@ internal static class InspectCommand
         json.WriteNumber("trainable_parameters", adapter.TrainableParameters);
         WriteOptional(json, "base_parameters", adapter.BaseParameters);
         json.WriteNumberOrNull("trainable_percent", adapter.TrainablePercent);
+        if (adapter.Classifier is { } head)
+        {
+            json.WriteStartObject("head");
+            json.WriteString("problem", JsonNamingPolicy.SnakeCaseLower.ConvertName(head.Problem.ToString()));
+            json.WriteStartArray("labels");
+            foreach (var label in head.Labels)
+            {
+                json.WriteStringValue(label);
+            }
+
+            json.WriteEndArray();
+            json.WriteNumber("parameters", head.Parameters);
+            json.WriteNumber("trainable_parameters", head.TrainableParameters);
+            json.WriteEndObject();
+        }
+
         json.WriteString("base_family", adapter.BaseFamily);
         json.WriteString("base_fingerprint", adapter.BaseFingerprint);
         json.WriteString("library_version", adapter.LibraryVersion);
@@ -143,6 +159,11 @@ internal static class InspectCommand
         yield return adapter.TrainablePercent is { } percent
             ? $"trainable       {adapter.TrainableParameters:N0} parameters, {percent:0.####} % of the base model's {adapter.BaseParameters:N0}"
             : (FormattableString)$"trainable       {adapter.TrainableParameters:N0} parameters";
+        if (adapter.Classifier is { } head)
+        {
+            yield return $"head            {head}: {string.Join(", ", head.Labels)}";
+        }
+
         yield return $"base model      {adapter.BaseFamily}, fingerprint {adapter.BaseFingerprint}";
         yield return $"saved by        reft {adapter.LibraryVersion}";
         yield return $"sites           {adapter.Placements.Count}";

@@ -18,6 +18,7 @@ var root = new RootCommand(
     TrainCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),
+    ClassifyCommand.Create(),
     InspectCommand.Create(),
 };
 
@@ -29,7 +30,7 @@ if (parsed.Action is ParseErrorAction)
     var problem =
         !atRoot ? parsed.Errors[0].Message
         : parsed.UnmatchedTokens is [var unknown, ..] ? $"There is no command or option '{unknown}'."
-        : "Expected a command: train, generate, score or inspect.";
+        : "Expected a command: train, generate, score, classify or inspect.";
     var help = atRoot ? "reft --help" : $"reft {parsed.CommandResult.Command.Name} --help";
     return Failure.Say($"{problem} See `{help}`.", ExitCode.Usage);
 }

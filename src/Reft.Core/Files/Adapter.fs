@@ -143,8 +143,7 @@ module Adapter =
                     (nameof parameters)
                     $"the parameter '{p.Name}' is not finite: such an adapter would be of no use"
 
-        let tensors =
-            [ for p in all -> p.Name, p.Value.detach().``to`` torch.float32 ]
+        let tensors = [ for p in all -> p.Name, p.Value.detach().``to`` torch.float32 ]
 
         // Adapters are small: the weights are written in memory first, so that the manifest can name their hash.
         use weights = new MemoryStream()
@@ -157,7 +156,13 @@ module Adapter =
               Manifest, manifest spec parameters classifier config fingerprint (hashOf bytes) ]
 
     /// <summary>Writes an adapter of interventions alone; see <see cref="M:Reft.Core.AdapterModule.saveWithHead"/>.</summary>
-    let save (folder: string) (config: ModelConfig) (fingerprint: string) (spec: ReftSpec) (parameters: Parameters) : unit =
+    let save
+        (folder: string)
+        (config: ModelConfig)
+        (fingerprint: string)
+        (spec: ReftSpec)
+        (parameters: Parameters)
+        : unit =
         saveWithHead None folder config fingerprint spec parameters
 
     /// Every difference between the parameters that the spec has and those in the file, or the file's.

@@ -35,6 +35,7 @@ module HeadJson =
         writer.WriteString("token", tokenName classifier.Head.Token)
         texts writer "maps" (maps classifier.Head)
         texts writer "trained" (Classifier.trainedMaps classifier)
+        writer.WriteNumber("parameters", classifier.Parameters.Entries |> Seq.sumBy (fun p -> p.Value.numel ()))
         writer.WriteNumber("trainable_parameters", classifier.Parameters.TrainableCount)
         writer.WriteEndObject()
 
@@ -71,9 +72,7 @@ module HeadJson =
 
         let expect key found wanted =
             if found <> wanted then
-                raise (
-                    JsonValue.unexpected $"{wanted}, as the classification head of {config.Family} has" (field key)
-                )
+                raise (JsonValue.unexpected $"{wanted}, as the classification head of {config.Family} has" (field key))
 
         expect "token" (field "token" |> JsonValue.string) (tokenName head.Token)
         let list = String.concat ", "

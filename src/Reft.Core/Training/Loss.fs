@@ -75,11 +75,11 @@ module Loss =
 
     /// <summary><see cref="M:Reft.Core.LossModule.classifierIn"/> with the context that every batch has.</summary>
     let classifier (spec: ReftSpec) (classifier: Classifier) (model: Transformer) : Loss =
-        classifierIn (fun _ -> id) spec classifier model
+        fun batch theta -> classifierIn (fun _ -> id) spec classifier model batch theta
 
     /// <summary><see cref="M:Reft.Core.LossModule.classifier"/> by formulas that have derivatives of every order.</summary>
     let classifierSmooth (spec: ReftSpec) (classifier: Classifier) (model: Transformer) : Loss =
-        classifierIn (fun _ -> Context.withPlainAttention) spec classifier model
+        fun batch theta -> classifierIn (fun _ -> Context.withPlainAttention) spec classifier model batch theta
 
     /// <summary>
     /// A loss plus <paramref name="weight"/> times a penalty on the parameters, e.g. the expected number of open gates.

@@ -118,7 +118,9 @@ let private differences task target () =
     let classifier = fresh HeadTraining.Classifier task
     let start = together classifier
     let rows = toy 6 |> withTarget target |> batch PaddingSide.Right
-    let loss v = Loss.classifier spec classifier model rows (start.OfVector v)
+
+    let loss v =
+        Loss.classifier spec classifier model rows (start.OfVector v)
     // Away from 0, where W tanh would be flat.
     let at = start.Vector + Rng.normal [ start.TrainableCount ] (Rng.ofSeed 8L) * 0.1f
     let gradient = dsharp.grad loss at
@@ -133,7 +135,8 @@ let private differences task target () =
             float ((loss v).item<float32>())
 
         let expected =
-            (value (at + direction * step) - value (at - direction * step)) / (2.0 * float step)
+            (value (at + direction * step) - value (at - direction * step))
+            / (2.0 * float step)
 
         let found = float ((gradient * direction).sum().item<float32>())
         Expect.floatClose { absolute = 1e-4; relative = 1e-2 } found expected $"direction {seed}"
@@ -146,7 +149,10 @@ let private sides () =
     let rows = toy 7
 
     let logits side rows =
-        batch side rows |> Classify.logits [ bound ] classifier model |> Array.concat |> torch.tensor
+        batch side rows
+        |> Classify.logits [ bound ] classifier model
+        |> Array.concat
+        |> torch.tensor
 
     let alone = rows |> Array.map (Array.singleton >> logits PaddingSide.Right)
     let alone = torch.cat (ResizeArray alone, 0L)
@@ -158,20 +164,20 @@ let private formulas () =
     let logits = torch.tensor ([| 1.0f; -2.0f; 0.5f; 0.0f |], dtype = torch.float32)
 
     let mean problem (logits: Tensor) columns targets =
-        let rows = targets |> List.map (fun target -> Example.ofRow [||] (Some target) [| 1 |])
+        let rows =
+            targets |> List.map (fun target -> Example.ofRow [||] (Some target) [| 1 |])
 
         let task =
             { Problem = problem
               Labels = List.init columns (sprintf "l%d") }
 
-        (SequenceLoss.mean task (Batch.create PaddingSide.Right rows) (logits.view (-1L, int64 columns))).item<float32>()
+        (SequenceLoss.mean task (Batch.create PaddingSide.Right rows) (logits.view (-1L, int64 columns)))
+            .item<float32>()
         |> float
 
     let softplus z = log (1.0 + exp z)
 
-    let near =
-        Expect.floatClose
-            { absolute = 1e-6; relative = 1e-6 }
+    let near = Expect.floatClose { absolute = 1e-6; relative = 1e-6 }
 
     near
         (mean SequenceProblem.SingleLabel logits 2 [ RowTarget.Label 0; RowTarget.Label 1 ])
@@ -232,7 +238,10 @@ let private roles () =
     Golden.throwsWith<System.ArgumentException> [ "score"; "trained" ] (fun () -> count HeadTraining.Frozen |> ignore)
 
     use bert = Checkpoint.load (Golden.path [ "a_models"; "bert_seqcls"; "model" ])
-    let trainable training (loaded: LoadedModel) = (Checkpoint.classifier training loaded).Value.Parameters.TrainableCount
+
+    let trainable training (loaded: LoadedModel) =
+        (Checkpoint.classifier training loaded).Value.Parameters.TrainableCount
+
     Expect.equal (trainable HeadTraining.Frozen bert) 0L "frozen"
     Expect.equal (trainable HeadTraining.Classifier bert) (3L * 32L + 3L) "the pooler is the base's"
     Expect.equal (trainable HeadTraining.Whole bert) (3L * 32L + 3L + 32L * 32L + 32L) "the pooler too"
@@ -279,7 +288,9 @@ let private refusals () =
         SequenceTask.create SequenceProblem.MultiLabel [ "a"; "b"; "a" ] |> ignore)
 
     use bert = Checkpoint.load (Golden.path [ "a_models"; "bert_mlm"; "model" ])
-    let text = Example.ofText [| 5; 6; 7 |] |> List.singleton |> Batch.create PaddingSide.Right
+
+    let text =
+        Example.ofText [| 5; 6; 7 |] |> List.singleton |> Batch.create PaddingSide.Right
 
     Golden.throwsWith<System.InvalidOperationException> [ "bert is an encoder" ] (fun () ->
         Score.logprobs [] bert.Model text |> ignore)
@@ -297,7 +308,8 @@ let private segments () =
     let short = Example.ofRow [||] None [| 2; 7; 3 |]
 
     let logits side rows =
-        (Batch.create side rows |> Classify.logits [] classifier loaded.Model)[0] |> torch.tensor
+        (Batch.create side rows |> Classify.logits [] classifier loaded.Model)[0]
+        |> torch.tensor
 
     let alone = logits PaddingSide.Right [ pair ]
     let long = Example.ofRow [||] None (Array.create 12 8)
@@ -370,9 +382,8 @@ let tests =
           scoped "gradients, one label" (differences three (fun i -> RowTarget.Label(i % 3)))
           scoped
               "gradients, several labels"
-              (differences
-                  (SequenceTask.create SequenceProblem.MultiLabel [ "a"; "b" ])
-                  (fun i -> RowTarget.Labels [ i % 2 ]))
+              (differences (SequenceTask.create SequenceProblem.MultiLabel [ "a"; "b" ]) (fun i ->
+                  RowTarget.Labels [ i % 2 ]))
           scoped "gradients, numbers" (differences SequenceTask.regression (fun i -> RowTarget.Values [ float i ]))
           scoped "padding on either side" sides
           scoped "losses, scores and metrics by hand" formulas
@@ -385,7 +396,11 @@ let tests =
           testCase "saved and loaded: RoBERTa, whole" (fun () -> adapter "roberta_seqcls" HeadTraining.Whole)
           testCase "saved and loaded: BERT without a pooler" (fun () -> adapter "bert_mlm" HeadTraining.Classifier)
           testCase "saved and loaded: Llama" (fun () -> adapter "llama" HeadTraining.Classifier)
-          testCase "damaged: problem" (damaged "single_label_classification" "guessing" [ "reft.json"; "head.problem"; "guessing" ])
+          testCase
+              "damaged: problem"
+              (damaged "single_label_classification" "guessing" [ "reft.json"; "head.problem"; "guessing" ])
           testCase "damaged: token" (damaged "\"first\"" "\"last\"" [ "head.token"; "roberta" ])
           testCase "damaged: labels" (damaged "\"LABEL_2\"" "\"LABEL_1\"" [ "head.labels"; "LABEL_1" ])
-          testCase "damaged: fewer labels" (damaged ",\n      \"LABEL_2\"" "" [ "head.classifier.out_proj.weight"; "[2, 32]" ]) ]
+          testCase
+              "damaged: fewer labels"
+              (damaged ",\n      \"LABEL_2\"" "" [ "head.classifier.out_proj.weight"; "[2, 32]" ]) ]
