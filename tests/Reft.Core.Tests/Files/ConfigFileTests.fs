@@ -148,6 +148,10 @@ let tests =
                   [ "'factor'"; "in 'rope_scaling'"; "missing" ]
                   (withKey "rope_scaling" """{"rope_type":"linear"}""")
 
+              refuses
+                  [ "'quantization_config'"; "quantised by another library" ]
+                  (withKey "quantization_config" """{"quant_method":"gptq","bits":4}""")
+
               refuses [ "'hidden_act'"; "silu"; "mish" ] (withKey "hidden_act" "\"mish\"")
           }
 
