@@ -61,13 +61,7 @@ internal static class ClassifyCommand
         output.JsonLine(json =>
         {
             json.WriteString("label", row.Label);
-            json.WriteStartArray("labels");
-            foreach (var label in row.Labels)
-            {
-                json.WriteStringValue(label);
-            }
-
-            json.WriteEndArray();
+            json.WriteTexts("labels", row.Labels);
             json.WriteNumberOrNull("value", row.Value);
             json.WriteStartObject("scores");
             foreach (var score in row.Scores)

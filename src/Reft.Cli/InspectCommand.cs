@@ -59,18 +59,7 @@ internal static class InspectCommand
         json.WriteNumberOrNull("trainable_percent", adapter.TrainablePercent);
         if (adapter.Classifier is { } head)
         {
-            json.WriteStartObject("head");
-            json.WriteString("problem", JsonNamingPolicy.SnakeCaseLower.ConvertName(head.Problem.ToString()));
-            json.WriteStartArray("labels");
-            foreach (var label in head.Labels)
-            {
-                json.WriteStringValue(label);
-            }
-
-            json.WriteEndArray();
-            json.WriteNumber("parameters", head.Parameters);
-            json.WriteNumber("trainable_parameters", head.TrainableParameters);
-            json.WriteEndObject();
+            WriteHead(json, head);
         }
 
         json.WriteString("base_family", adapter.BaseFamily);
@@ -90,6 +79,16 @@ internal static class InspectCommand
         }
 
         json.WriteEndArray();
+    }
+
+    private static void WriteHead(Utf8JsonWriter json, ClassifierDescription head)
+    {
+        json.WriteStartObject("head");
+        json.WriteString("problem", JsonNamingPolicy.SnakeCaseLower.ConvertName(head.Problem.ToString()));
+        json.WriteTexts("labels", head.Labels);
+        json.WriteNumber("parameters", head.Parameters);
+        json.WriteNumber("trainable_parameters", head.TrainableParameters);
+        json.WriteEndObject();
     }
 
     // As reft.json has it.
@@ -116,6 +115,11 @@ internal static class InspectCommand
         json.WriteNumber("trainable_parameters", 0);
         json.WriteNumber("trainable_percent", 0);
         json.WriteString("family", facts.Family);
+        if (model.Classifier is { } head)
+        {
+            WriteHead(json, head);
+        }
+
         json.WriteString("dtype", facts.Dtype);
         json.WriteNumber("layers", facts.LayerCount);
         json.WriteNumber("hidden_size", facts.HiddenSize);
@@ -180,6 +184,11 @@ internal static class InspectCommand
         yield return $"parameters      {facts.ParameterCount:N0}, none of them trainable (0 %): adapters are";
         yield return $"family          {facts.Family}, computed in {facts.Dtype}";
         yield return $"shape           {facts.LayerCount} layers, hidden {facts.HiddenSize}, MLP {facts.IntermediateSize}, {facts.HeadCount} heads of {facts.HeadSize} ({facts.KeyValueHeadCount} for keys and values)";
+        if (model.Classifier is { } head)
+        {
+            yield return $"head            {head}: {string.Join(", ", head.Labels)}";
+        }
+
         yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {string.Join(", ", facts.EosIds)}";
         yield return model.Tokenizer is { } tokenizer
             ? $"tokenizer       {tokenizer.VocabularySize} tokens"

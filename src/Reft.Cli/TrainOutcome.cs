@@ -30,13 +30,7 @@ internal sealed record TrainOutcome(
         if (Described.Classifier is { } head)
         {
             json.WriteNumber("head_parameters", head.TrainableParameters);
-            json.WriteStartArray("labels");
-            foreach (var label in head.Labels)
-            {
-                json.WriteStringValue(label);
-            }
-
-            json.WriteEndArray();
+            json.WriteTexts("labels", head.Labels);
         }
 
         json.WriteNumber("base_parameters", Described.BaseParameters);

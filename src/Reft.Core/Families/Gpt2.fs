@@ -109,7 +109,7 @@ module Gpt2 =
     let private ignorable (config: ModelConfig) (name: string) =
         name.EndsWith(".attn.bias", StringComparison.Ordinal)
         || name.EndsWith(".attn.masked_bias", StringComparison.Ordinal)
-        || (config.TiedHead && name = "lm_head.weight")
+        || (not config.HasOwnLanguageHead && name = "lm_head.weight")
 
     /// The hub's own GPT-2 files lack the prefix.
     let private rename (name: string) =

@@ -105,7 +105,7 @@ module GptNeoX =
     let private ignorable (config: ModelConfig) (name: string) =
         [ ".attention.bias"; ".attention.masked_bias"; "rotary_emb.inv_freq" ]
         |> List.exists (fun ending -> name.EndsWith(ending, StringComparison.Ordinal))
-        || (config.TiedHead && name = "embed_out.weight")
+        || (not config.HasOwnLanguageHead && name = "embed_out.weight")
 
     let private rename (name: string) =
         if

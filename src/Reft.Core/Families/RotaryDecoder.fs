@@ -124,7 +124,7 @@ module RotaryDecoder =
 
     let private ignorable (config: ModelConfig) (name: string) =
         name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)
-        || (config.TiedHead && name = $"{head}.weight")
+        || (not config.HasOwnLanguageHead && name = $"{head}.weight")
 
     /// Files of the bare model, without a head, lack the prefix.
     let private rename (name: string) =

@@ -117,7 +117,7 @@ module Adapter =
     /// <param name="config">The base model's shape.</param>
     /// <param name="fingerprint">The base model's fingerprint.</param>
     /// <param name="spec">What is attached where; may be empty beside a head.</param>
-    /// <param name="parameters">The parameters of its interventions.</param>
+    /// <param name="parameters">The parameters of its interventions; those of the head may be among them, and count there.</param>
     /// <exception cref="T:System.ArgumentException">A parameter is not finite.</exception>
     /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
     let saveWithHead
@@ -129,6 +129,14 @@ module Adapter =
         (parameters: Parameters)
         : unit =
         use _ = torch.NewDisposeScope()
+
+        let parameters =
+            match classifier with
+            | None -> parameters
+            | Some head ->
+                parameters.Entries
+                |> Seq.filter (fun p -> (head.Parameters.TryFind p.Name).IsNone)
+                |> Parameters
 
         let all =
             [ yield! parameters.Entries

@@ -9,9 +9,12 @@ type internal PairPiece =
 
 /// The tokens that go around a text, or around two.
 type internal Frame =
-    { Prefix: int list
-      Suffix: int list
-      Pair: PairPiece list }
+    {
+        Prefix: int list
+        Suffix: int list
+        /// Empty where the file has no template that takes both.
+        Pair: PairPiece list
+    }
 
 /// The post-processors of tokenizer.json.
 [<RequireQualifiedAccess>]
@@ -68,8 +71,12 @@ module internal PostProcessor =
         let times chosen =
             pair |> List.filter chosen |> List.length
 
-        if times _.IsFirst <> 1 || times _.IsSecond <> 1 then
-            FileNode.fail node "the template for two texts should have one place for each of them"
+        // Only who encodes two texts needs a template for them.
+        let pair =
+            if times _.IsFirst = 1 && times _.IsSecond = 1 then
+                pair
+            else
+                []
 
         // A single text is all in the first segment.
         let pieces =

@@ -2,6 +2,7 @@ namespace Reft.Core
 
 open System
 open System.Collections.Generic
+open System.IO
 open System.Text
 
 /// <summary>Turns token ids into text as they come, without ever giving half a character.</summary>
@@ -165,6 +166,7 @@ type TextTokenizer internal (parts: TokenizerParts) =
     /// <param name="second">The second one, if there are two.</param>
     /// <param name="length">The most ids, special ones included.</param>
     /// <exception cref="T:System.ArgumentException">The special tokens alone are more.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">There are two texts, and the file has no template for two.</exception>
     member _.EncodeRow(text: string, second: string option, length: int) : struct (int[] * int[]) =
         let cut count (ids: ResizeArray<int>) = ids |> Seq.truncate count |> Seq.toList
 
@@ -186,6 +188,11 @@ type TextTokenizer internal (parts: TokenizerParts) =
                    yield! parts.Frame.Suffix |]
 
             struct (ids, Array.zeroCreate ids.Length)
+        | Some _ when parts.Frame.Pair.IsEmpty ->
+            raise (
+                InvalidDataException
+                    "the post-processor of tokenizer.json has no template with a place for each of two texts: give one text, or token ids"
+            )
         | Some second ->
             let second = encode second
 

@@ -64,7 +64,7 @@ let private renamed name (rename: string -> string) (more: (string * int64 list)
             Safetensors.writer (Map [ "format", "pt" ]) tensors stream
 
         use again = Checkpoint.load folder
-        let ids = torch.tensor([| 5L; 9L; 11L; 3L |]).view (1L, 4L)
+        let ids = torch.tensor([| 5L; 9L; 11L; 3L |]).view(1L, 4L)
 
         let logits (loaded: LoadedModel) =
             let context =
@@ -75,9 +75,7 @@ let private renamed name (rename: string -> string) (more: (string * int64 list)
         Expect.isTrue (Golden.same (logits loaded) (logits again)) "logits")
 
 let private oldNames (name: string) =
-    name
-        .Replace("LayerNorm.weight", "LayerNorm.gamma")
-        .Replace("LayerNorm.bias", "LayerNorm.beta")
+    name.Replace("LayerNorm.weight", "LayerNorm.gamma").Replace("LayerNorm.bias", "LayerNorm.beta")
 
 let private bare (prefix: string) (name: string) =
     if name.StartsWith(prefix + ".") then

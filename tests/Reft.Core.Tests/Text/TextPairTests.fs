@@ -91,6 +91,18 @@ let tests =
               Expect.equal (row bert "abcdef" None 5 |> fst) [ 1; yield! List.truncate 3 a; 2 ] "a text"
           }
 
+          test "a template without places for two texts" {
+              let single =
+                  tokenizer
+                      """{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":{}}"""
+
+              Expect.equal (row single "ab" None 9 |> fst) (ids single "ab") "a text"
+
+              Expect.throwsT<System.IO.InvalidDataException>
+                  (fun () -> row single "a" (Some "b") 9 |> ignore)
+                  "no template for two"
+          }
+
           test "too few places for the special tokens" {
               Expect.throwsT<System.ArgumentException>
                   (fun () -> row bert "a" (Some "b") 2 |> ignore)

@@ -333,7 +333,9 @@ let private adapter name training =
             | None -> Checkpoint.freshClassifier training three (Rng.ofSeed 4L) loaded
 
         let theta = Reft.init spec loaded.Config (Rng.ofSeed 9L)
-        Adapter.saveWithHead (Some classifier) folder loaded.Config loaded.Fingerprint spec theta
+        // What training gives holds both.
+        Parameters.concat [ theta; classifier.Parameters ]
+        |> Adapter.saveWithHead (Some classifier) folder loaded.Config loaded.Fingerprint spec
 
         use read =
             Adapter.load Registry.standard (Some loaded.Fingerprint) loaded.Config folder

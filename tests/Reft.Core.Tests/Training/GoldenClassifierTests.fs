@@ -139,7 +139,9 @@ let private ours options loss start batches =
 /// mistake; here it shows that everything else is the same.
 let private keepingHeadGradients (interventions: int64) options (loss: Loss) (start: Parameters) (batches: Batch seq) =
     let isHead = torch.zeros start.TrainableCount
-    isHead.narrow(0L, interventions, start.TrainableCount - interventions).fill_ (1.0f.ToScalar()) |> ignore
+
+    isHead.narrow(0L, interventions, start.TrainableCount - interventions).fill_(1.0f.ToScalar())
+    |> ignore
 
     let step (theta: Tensor, moments, kept: Tensor, reports) (number, batch: Batch) =
         let value = (loss batch (start.OfVector theta)).item<float32>()
