@@ -6,7 +6,7 @@ open TorchSharp
 
 type Arguments =
     {
-        /// ratios, pyreft, load, edit or all.
+        /// ratios, pyreft, load, edit, tokens or all.
         Command: string
         /// A smoke run: a few rounds, few steps. Its figures mean nothing.
         Quick: bool
@@ -35,6 +35,7 @@ let usage =
   pyreft   the configuration on which pyreft was measured: step ÷ its matrix products, generation, peak memory
   load     a random checkpoint of the shape of Llama-3.2-1B: loading, memory, scoring, generating, training
   edit     one LoReFT edit with its gradient at the width of a 7B model, against the formula as pyreft writes it
+  tokens   real vocabularies on one thread: tokens per second, loading, memory (needs the target install-vocabularies)
   all      ratios, pyreft and edit, and load unless --quick
 
   --quick            a smoke run in a few rounds: it shows that everything runs, its figures mean nothing
@@ -45,6 +46,7 @@ let usage =
   --steps N          of ratios: optimizer steps of the memory comparison (default 1000)
   --folder DIR       of load: where the checkpoint of 2.5 GB is written; one that is there already is used
                      (default: a new folder in the system's temporary folder)
+                     of tokens: where the vocabularies are (default: REFT_NPM_PACKAGES, or artifacts/vocabularies)
   --keep             of load: leave the checkpoint where it is"""
 
 let private defaults command =
@@ -110,7 +112,7 @@ let rec private read (options: Arguments) (rest: string list) =
 /// The arguments, or what is wrong with them.
 let parse (args: string list) : Result<Arguments, string> =
     match args with
-    | ("ratios" | "pyreft" | "load" | "edit" | "all" as command) :: rest ->
+    | ("ratios" | "pyreft" | "load" | "edit" | "tokens" | "all" as command) :: rest ->
         try
             read (defaults command) rest |> Ok
         with :? ArgumentException as e ->

@@ -10,6 +10,7 @@ let private run (options: Arguments) =
     | "pyreft" -> Pyreft.run options
     | "load" -> Load.run options
     | "edit" -> Edit.run options
+    | "tokens" -> Tokens.run options
     | _ ->
         // Each in a process of its own, as when it is run alone.
         [ "ratios"

@@ -7,6 +7,8 @@ namespace Reft.Cli;
 internal static class ClassifyCommand
 {
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input", "FILE.jsonl", """Rows {"text": …}, with "text_pair" for a second text, or {"input_ids": […]}. Labels are not read.""");
@@ -22,7 +24,7 @@ internal static class ClassifyCommand
     {
         var command = new Command("classify", "Labels of rows, with their probabilities, or the numbers of a regression.")
         {
-            Model, Adapter, Input, BatchSize, Dtype, Json,
+            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -32,8 +34,10 @@ internal static class ClassifyCommand
     {
         using var output = new StandardOutput();
         var rows = LabelledRow.FromJsonLines(parsed.GetRequiredValue(Input));
-        using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+        var folder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
+        using var model = CommonOptions.Load(folder, parsed.GetValue(Adapter), parsed.GetValue(Dtype));
         var found = model.Classify(rows, parsed.GetValue(BatchSize));
         await RowDisplay.ShowAsync("classified", rows.Count, found, row =>
         {

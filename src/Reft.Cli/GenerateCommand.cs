@@ -6,6 +6,8 @@ namespace Reft.Cli;
 internal static class GenerateCommand
 {
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string?> Prompt = Values.Text("--prompt", "TEXT", "A prompt.");
     private static readonly Option<string?> Input = Values.Text(
@@ -31,7 +33,7 @@ internal static class GenerateCommand
     {
         var command = new Command("generate", "Generate greedily after a prompt, or after each row of a file.")
         {
-            Model, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Json,
+            Model, Revision, Offline, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Json,
         };
         command.Validators.Add(result =>
         {
@@ -50,12 +52,14 @@ internal static class GenerateCommand
         IReadOnlyList<DataRow> rows = parsed.GetValue(Input) is { } file
             ? DataRow.FromJsonLines(file, RowUse.Generate)
             : [new DataRow { Prompt = parsed.GetValue(Prompt), Source = "--prompt" }];
-        using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+        var folder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
+        using var model = CommonOptions.Load(folder, parsed.GetValue(Adapter), parsed.GetValue(Dtype));
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(
-                $"--prompt: {model.TokenizerProblem ?? "the model's folder holds no tokenizer.json"}; text cannot be read: give rows of token ids by --input");
+                $"--prompt: {model.TokenizerProblem ?? "the model's folder holds no tokenizer.json or tokenizer.model"}; text cannot be read: give rows of token ids by --input");
         }
 
         var options = new GenerationOptions

@@ -7,20 +7,27 @@ namespace Reft.Cli;
 /// <summary><c>reft inspect</c>: what a folder holds.</summary>
 internal static class InspectCommand
 {
-    private static readonly Argument<string> Folder = new("DIR") { Description = "A model folder, or an adapter's." };
+    private static readonly Argument<string> Folder = new("DIR")
+    {
+        HelpName = "DIR|ORG/NAME",
+        Description = "A model folder, an adapter's, or the name of a model on the hub.",
+    };
+
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<bool> Json = CommonOptions.Json("what it holds");
 
     public static Command Create()
     {
         var command = new Command("inspect", "Show what a model or an adapter folder holds: parameters, trainable %, sites.")
         {
-            Folder, Json,
+            Folder, Revision, Offline, Json,
         };
-        command.SetAction(Run);
+        command.SetAction(RunAsync);
         return command;
     }
 
-    private static int Run(ParseResult parsed)
+    private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
         var folder = parsed.GetRequiredValue(Folder);
@@ -32,6 +39,9 @@ internal static class InspectCommand
         }
         else
         {
+            folder = await CommonOptions
+                .FolderAsync(folder, parsed.GetValue(Revision), parsed.GetValue(Offline))
+                .ConfigureAwait(false);
             using var model = ReftModel.Load(folder);
             Print(output, json, writer => WriteModel(writer, model), () => ModelText(folder, model));
         }

@@ -20,6 +20,8 @@ var root = new RootCommand(
     ScoreCommand.Create(),
     ClassifyCommand.Create(),
     InspectCommand.Create(),
+    TokenizeCommand.Create(),
+    RenderChatCommand.Create(),
 };
 
 // A prompt may begin with '@'.
@@ -30,7 +32,7 @@ if (parsed.Action is ParseErrorAction)
     var problem =
         !atRoot ? parsed.Errors[0].Message
         : parsed.UnmatchedTokens is [var unknown, ..] ? $"There is no command or option '{unknown}'."
-        : "Expected a command: train, generate, score, classify or inspect.";
+        : $"Expected a command: {string.Join(", ", root.Subcommands.SkipLast(1).Select(command => command.Name))} or {root.Subcommands[^1].Name}.";
     var help = atRoot ? "reft --help" : $"reft {parsed.CommandResult.Command.Name} --help";
     return Failure.Say($"{problem} See `{help}`.", ExitCode.Usage);
 }

@@ -7,6 +7,8 @@ namespace Reft.Cli;
 internal static class ScoreCommand
 {
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input",
@@ -24,7 +26,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Log-probabilities and loss of rows.")
         {
-            Model, Adapter, Input, BatchSize, Dtype, Json,
+            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -34,8 +36,10 @@ internal static class ScoreCommand
     {
         using var output = new StandardOutput();
         var rows = DataRow.FromJsonLines(parsed.GetRequiredValue(Input), RowUse.Score);
-        using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+        var folder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
+        using var model = CommonOptions.Load(folder, parsed.GetValue(Adapter), parsed.GetValue(Dtype));
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

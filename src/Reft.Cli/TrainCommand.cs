@@ -10,6 +10,8 @@ internal static class TrainCommand
     private static readonly TrainingOptions Preset = new();
 
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string> Data = Values.Required(
         "--data",
         "FILE.jsonl",
@@ -90,7 +92,7 @@ internal static class TrainCommand
         Method.DefaultValueFactory = _ => Loreft;
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
-            Model, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
+            Model, Revision, Offline, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
             BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Json,
         };
         command.Validators.Add(result =>
@@ -122,7 +124,19 @@ internal static class TrainCommand
         var task = TaskOptions.Read(
             parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed));
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
-        using var model = Load(parsed, intervention);
+        string modelFolder;
+        try
+        {
+            modelFolder = await CommonOptions
+                .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline), signals.Token)
+                .ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
+        {
+            return Failure.Say("stopped while the model was being fetched; the next run goes on from there", signals.RequestedExit);
+        }
+
+        using var model = Load(modelFolder, parsed, intervention);
         task.Prepare(model);
         var options = Options(parsed, model.Config.ContextLength);
 
@@ -165,7 +179,7 @@ internal static class TrainCommand
         return stopped;
     }
 
-    private static ReftModel Load(ParseResult parsed, ReftIntervention intervention)
+    private static ReftModel Load(string folder, ParseResult parsed, ReftIntervention intervention)
     {
         var spec = new ReftSpec()
             .At(
@@ -174,7 +188,7 @@ internal static class TrainCommand
                 intervention)
             .WithTying(parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
         return ReftModel.Load(
-            parsed.GetRequiredValue(Model),
+            folder,
             spec,
             new ModelOptions { Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)), Seed = parsed.GetValue(Seed) });
     }

@@ -37,7 +37,7 @@ public sealed partial class ReftModel : IDisposable
     public ModelTokenizer? Tokenizer { get; }
 
     /// <summary>
-    /// Why the folder's <c>tokenizer.json</c> cannot be used; null where it can, or there is none. Text is then refused with
+    /// Why the folder's tokenizer cannot be used; null where it can, or there is none. Text is then refused with
     /// this message.
     /// </summary>
     public string? TokenizerProblem { get; }
@@ -48,7 +48,7 @@ public sealed partial class ReftModel : IDisposable
     private Core.Transformer Model => _loaded.Model;
 
     /// <summary>
-    /// Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c>. One that
+    /// Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c> or <c>tokenizer.model</c>. One that
     /// is not supported is no error until text is needed: see <see cref="TokenizerProblem"/>.
     /// </summary>
     /// <exception cref="FileNotFoundException">A file is missing; the message says which was expected.</exception>
@@ -58,6 +58,13 @@ public sealed partial class ReftModel : IDisposable
     public static ReftModel Load(string folder, ModelOptions? options = null)
     {
         options ??= new ModelOptions();
+        if (!Directory.Exists(folder) && HubRepository.TryParse(folder, out var repository))
+        {
+            throw new FileNotFoundException(
+                $"there is no folder '{folder}'. If it is the model {repository} of the Hugging Face hub, fetch it by ReftModel.LoadAsync(\"{repository}\")",
+                folder);
+        }
+
         var (tokenizer, refusal) = options.LoadTokenizer ? TokenizerOf(folder) : (null, null);
         return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal);
     }

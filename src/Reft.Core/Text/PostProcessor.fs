@@ -25,6 +25,40 @@ module internal PostProcessor =
           Suffix = []
           Pair = [ PairPiece.First 0; PairPiece.Second 1 ] }
 
+    /// The same tokens around each of two texts.
+    let each (prefix: int list) (suffix: int list) : Frame =
+        { Prefix = prefix
+          Suffix = suffix
+          Pair =
+            [ PairPiece.Special(prefix, 0)
+              PairPiece.First 0
+              PairPiece.Special(suffix, 0)
+              PairPiece.Special(prefix, 1)
+              PairPiece.Second 1
+              PairPiece.Special(suffix, 1) ] }
+
+    /// BERT's: one separator behind each of two texts.
+    let bert (cls: int) (sep: int) : Frame =
+        { Prefix = [ cls ]
+          Suffix = [ sep ]
+          Pair =
+            [ PairPiece.Special([ cls ], 0)
+              PairPiece.First 0
+              PairPiece.Special([ sep ], 0)
+              PairPiece.Second 1
+              PairPiece.Special([ sep ], 1) ] }
+
+    /// RoBERTa's: two separators between texts, and one segment.
+    let roberta (cls: int) (sep: int) : Frame =
+        { Prefix = [ cls ]
+          Suffix = [ sep ]
+          Pair =
+            [ PairPiece.Special([ cls ], 0)
+              PairPiece.First 0
+              PairPiece.Special([ sep; sep ], 0)
+              PairPiece.Second 0
+              PairPiece.Special([ sep ], 0) ] }
+
     /// `["</s>", 2]`
     let private pair (node: FileNode) : int =
         match node |> FileNode.items |> Seq.toList with
@@ -114,18 +148,11 @@ module internal PostProcessor =
 
             let cls = node |> FileNode.get "cls" |> pair
             let sep = node |> FileNode.get "sep" |> pair
-            let isBert = kind = "BertProcessing"
-            let second = if isBert then 1 else 0
 
-            { Prefix = [ cls ]
-              Suffix = [ sep ]
-              Pair =
-                [ PairPiece.Special([ cls ], 0)
-                  PairPiece.First 0
-                  // RoBERTa has two separators between texts.
-                  PairPiece.Special((if isBert then [ sep ] else [ sep; sep ]), 0)
-                  PairPiece.Second second
-                  PairPiece.Special([ sep ], second) ] }
+            if kind = "BertProcessing" then
+                bert cls sep
+            else
+                roberta cls sep
         | "Sequence" ->
             node |> FileNode.only [ "type"; "processors" ]
 

@@ -103,7 +103,7 @@ internal sealed partial record RowEncoder(
         Tokenizer ?? throw RowForm.Refuse(
             source,
             field,
-            $"{Refusal ?? "the model's folder holds no tokenizer.json"}; text cannot be read: give token ids ('input_ids')");
+            $"{Refusal ?? "the model's folder holds no tokenizer.json or tokenizer.model"}; text cannot be read: give token ids ('input_ids')");
 
     private int KnownEos(int eos, string source) =>
         IsKnown(eos)

@@ -20,6 +20,7 @@ public static class CommandTests
             Runner.TestCase("train and classify: labels", Classifies),
             Runner.TestCase("train and classify: numbers", Regresses),
             Runner.TestCase("prompts and texts, with a tokenizer", Texts),
+            Runner.TestCase("tokenize gives Hugging Face's ids", Tokenizes),
             Runner.TestCase("an interrupt keeps the steps taken and exits with 130", Interrupted),
             Runner.TestCase("an interrupt before the first step saves nothing", InterruptedEarly),
             Runner.TestCase("a reader that stops early ends it quietly", ClosedPipe),
@@ -181,6 +182,32 @@ public static class CommandTests
             -(double)scores[0].GetProperty("logprobs")[2].GetSingle(), scores[0].GetProperty("loss").GetDouble(), "the completion alone is scored");
     }
 
+    private static void Tokenizes()
+    {
+        foreach (var name in new[] { "own_roberta", "own_metaspace_bytefallback", "own_wordpiece" })
+        {
+            var golden = RepositoryFiles.At("tests/golden/f_tokenizers/" + name);
+            var input = Path.Combine(golden, "cases.jsonl");
+            JsonElement[] cases = [.. File.ReadLines(input).Select(line => JsonDocument.Parse(line).RootElement)];
+            var found = ReftProcess.Run("tokenize", golden, "--input", input, "--json").Succeeded().Json;
+            Check.Equal(cases.Length, found.Count, "one line per row");
+            var bare = ReftProcess.Run("tokenize", Path.Combine(golden, "tokenizer.json"), "--input", input, "--no-special", "--json")
+                .Succeeded().Json;
+            for (var i = 0; i < cases.Length; i++)
+            {
+                Check.Same(Integers(cases[i], "ids"), Integers(found[i], "ids"), $"{name}, ids {i}");
+                Check.Equal(cases[i].GetProperty("decoded").GetString(), found[i].GetProperty("decoded").GetString(), $"{name}, decoded {i}");
+                Check.Same(Integers(cases[i], "ids_without_special"), Integers(bare[i], "ids"), $"{name}, bare ids {i}");
+            }
+        }
+
+        using var folder = TinyLlama.NewFolder();
+        var rows = Write(folder, "rows.jsonl", ["""{"input_ids": [1, 2]}"""]);
+        ReftProcess.Run("tokenize", folder.Path, "--input", rows).FailedWith(1, "tokenizer.json", "tokenizer.model");
+        ReftProcess.Run("tokenize", RepositoryFiles.At("tests/golden/f_tokenizers/own_roberta"), "--input", rows)
+            .FailedWith(1, "rows.jsonl:1", "'text'");
+    }
+
     private static void Interrupted()
     {
         using var folder = TinyLlama.NewFolder();
@@ -221,7 +248,8 @@ public static class CommandTests
     private static void HelpIsLight()
     {
         using var folder = TinyLlama.NewFolder();
-        string[][] light = [["--version"], ["--help"], ["train", "--help"], ["generate", "--help"], ["score", "--help"], ["inspect", "--help"]];
+        string[][] light = [["--version"], ["--help"], ["train", "--help"], ["generate", "--help"], ["score", "--help"], ["inspect", "--help"], ["tokenize", "--help"],
+            ["tokenize", RepositoryFiles.At("tests/golden/f_tokenizers/own_roberta"), "--input", Write(folder, "text.jsonl", ["""{"text": "Hello"}"""])]];
         foreach (var arguments in light)
         {
             Check.That(!LoadsTorch(arguments), $"expected `reft {string.Join(' ', arguments)}` to load no libtorch");
@@ -242,7 +270,7 @@ public static class CommandTests
     private static void UsageErrors()
     {
         string[] train = ["train", "--model", "m", "--data", "d", "--output", "o"];
-        ReftProcess.Run().FailedWith(2, "train, generate, score, classify or inspect");
+        ReftProcess.Run().FailedWith(2, "train, generate, score, classify, inspect");
         ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
         ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
         foreach (var option in new[] { "--rank", "--epochs", "--batch-size", "--max-length" })
