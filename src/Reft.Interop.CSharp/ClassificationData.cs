@@ -28,8 +28,8 @@ public sealed class ClassificationData
         FromRows(rows.Select(row => new LabelledRow { Text = row.Text, Value = row.Value }));
 
     /// <summary>
-    /// The head that suits the rows: a regression where they have numbers alone, else the labels that they have, in
-    /// alphabetical order, or 0 … n where all are whole numbers.
+    /// The head that suits the rows: a regression where all have numbers and not all of them are whole, else the labels
+    /// that they have, in alphabetical order, or 0 … n where all are whole numbers.
     /// </summary>
     /// <param name="problem">What is to be predicted; where it is not given, what the rows look like.</param>
     /// <exception cref="InvalidDataException">A row has no label.</exception>
@@ -42,7 +42,7 @@ public sealed class ClassificationData
         }
 
         var found = problem ?? (Rows.Any(row => row.Labels is not null) ? SequenceProblem.MultiLabel
-            : Rows.All(row => row.Label is null && row.Value is not null) ? SequenceProblem.Regression
+            : Rows.All(row => row.Value is not null) && Rows.Any(row => row.Label is null) ? SequenceProblem.Regression
             : SequenceProblem.SingleLabel);
         return new ClassifierOptions
         {

@@ -45,8 +45,8 @@ module ChatTemplate =
     let private faulty (source: string) (run: unit -> 'a) : 'a =
         try
             run ()
-        with TemplateFault(line, message) ->
-            raise (InvalidDataException $"{source}: line {line}: {message}")
+        with
+        | TemplateFault(line, message) -> raise (InvalidDataException $"{source}: line {line}: {message}")
 
     /// <summary>Reads a template.</summary>
     /// <param name="source">What error messages call it, usually its file.</param>
@@ -65,7 +65,8 @@ module ChatTemplate =
             raise (InvalidDataException($"{what}: a string is not valid Unicode: {e.Message}", e))
         | :? ArgumentException as e -> raise (InvalidDataException($"{what}: {e.Message}", e))
 
-    let private reserved = [ "messages"; "tools"; "documents"; "add_generation_prompt" ]
+    let private reserved =
+        [ "messages"; "tools"; "documents"; "add_generation_prompt" ]
 
     let private array (what: string) (element: JsonElement) =
         if element.ValueKind <> JsonValueKind.Array then
@@ -162,11 +163,7 @@ module ChatTemplate =
         let variables =
             [ for name, element in input.Variables do
                   name, value $"the variable '{name}'" element
-              "messages",
-              (if input.ContinueFinalMessage then
-                   markLast messages
-               else
-                   messages)
+              "messages", (if input.ContinueFinalMessage then markLast messages else messages)
               "tools", optional "tools" input.Tools
               "documents", optional "documents" input.Documents
               "add_generation_prompt", TemplateValue.Bool input.AddGenerationPrompt ]

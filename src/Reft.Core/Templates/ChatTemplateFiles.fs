@@ -33,17 +33,15 @@ module ChatTemplates =
         let length = FileInfo(path).Length
 
         if length > 4L * int64 TemplateLimit.source then
-            raise (
-                InvalidDataException
-                    $"{path}: the template has {length} bytes: expected at most {4 * TemplateLimit.source}"
-            )
+            raise (InvalidDataException $"{path}: the template has {length} bytes: expected at most {4 * TemplateLimit.source}")
 
         try
             Text.UTF8Encoding(false, true).GetString(File.ReadAllBytes path).TrimStart('\ufeff')
         with :? Text.DecoderFallbackException as e ->
             raise (InvalidDataException($"{path}: the template is not UTF-8", e))
 
-    let private ofFile (path: string) = ChatTemplate.parse path (readText path)
+    let private ofFile (path: string) =
+        ChatTemplate.parse path (readText path)
 
     /// What a configuration has as its chat template: a text, or a list of named ones.
     let private ofConfig (config: JsonValue) : (string * ChatTemplate) list =
@@ -58,7 +56,8 @@ module ChatTemplates =
                   name, ChatTemplate.parse $"{text.File}: {text.Key}" (JsonValue.string text) ]
         | Some value -> raise (JsonValue.unexpected "a template or a list of named templates" value)
 
-    let private textElement (text: string) = JsonSerializer.SerializeToElement text
+    let private textElement (text: string) =
+        JsonSerializer.SerializeToElement text
 
     /// Tokens are texts or objects with a text in them; a list of further tokens is a list of either.
     let rec private token (value: JsonValue) : JsonElement option =
@@ -77,10 +76,8 @@ module ChatTemplates =
         [ for key, value in JsonValue.fields config do
               if
                   key.EndsWith("_token", StringComparison.Ordinal)
-                  && (value.Element.ValueKind = JsonValueKind.String
-                      || value.Element.ValueKind = JsonValueKind.Object)
-                  || key = "additional_special_tokens"
-                     && value.Element.ValueKind = JsonValueKind.Array
+                  && (value.Element.ValueKind = JsonValueKind.String || value.Element.ValueKind = JsonValueKind.Object)
+                  || key = "additional_special_tokens" && value.Element.ValueKind = JsonValueKind.Array
               then
                   match token value with
                   | Some token -> key, token
@@ -102,9 +99,7 @@ module ChatTemplates =
               | Some path -> defaultName, ofFile path
               | None -> ()
               if Directory.Exists more then
-                  for path in
-                      Directory.GetFiles(more, "*.jinja")
-                      |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b)) do
+                  for path in Directory.GetFiles(more, "*.jinja") |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b)) do
                       (path |> Path.GetFileNameWithoutExtension |> string), ofFile path ]
 
         let templates =
@@ -171,8 +166,6 @@ module ChatTemplates =
         match found with
         | Some template -> template
         | None ->
-            let names =
-                String.Join(", ", templates.Templates |> List.map (fun (name, _) -> $"'{name}'"))
-
+            let names = String.Join(", ", templates.Templates |> List.map (fun (name, _) -> $"'{name}'"))
             let wanted = name |> Option.defaultValue defaultName
             raise (InvalidDataException $"{templates.Source} has no chat template '{wanted}'; it has {names}")

@@ -36,7 +36,7 @@ module internal BytePairModel =
     let private readMerge (node: FileNode) : struct (string * string) =
         match node.Value.ValueKind with
         | Text.Json.JsonValueKind.Array when node.Value.GetArrayLength() = 2 ->
-            let mutable parts = FileNode.items node |> Seq.map FileNode.string |> Seq.toArray
+            let parts = FileNode.items node |> Seq.map FileNode.string |> Seq.toArray
             struct (parts[0], parts[1])
         | Text.Json.JsonValueKind.Array -> FileNode.fail node "expected a merge of two tokens"
         | _ ->

@@ -58,12 +58,11 @@ module internal SentencePieceModel =
         | other -> fail file $"expected a type of 1 … 6 for a piece, found {other}"
 
     let private readPiece file (message: ReadOnlyMemory<byte>) : SentencePiece =
-        let mutable piece =
-            { Text = ""
-              Score = 0.0f
-              Kind = PieceKind.Normal }
-
-        let read = ref piece
+        let read =
+            ref
+                { Text = ""
+                  Score = 0.0f
+                  Kind = PieceKind.Normal }
 
         Protobuf.fields file message (fun field ->
             match field.Number with

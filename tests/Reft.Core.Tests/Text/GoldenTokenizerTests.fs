@@ -42,7 +42,7 @@ let private asPair (file: string) (config: string) : TextTokenizer =
               if merge.ValueKind = System.Text.Json.JsonValueKind.Array then
                   $"{merge[0].GetString()} {merge[1].GetString()}"
               else
-                  $"{merge.GetString()}" ]
+                  string (merge.GetString()) ]
 
     inFolder (fun folder ->
         File.WriteAllText(Path.Combine(folder, "vocab.json"), model.GetProperty("vocab").GetRawText())
