@@ -67,6 +67,11 @@ internal static class InspectCommand
         json.WriteNumber("trainable_parameters", adapter.TrainableParameters);
         WriteOptional(json, "base_parameters", adapter.BaseParameters);
         json.WriteNumberOrNull("trainable_percent", adapter.TrainablePercent);
+        if (adapter.Classifier is { } head)
+        {
+            WriteHead(json, head);
+        }
+
         json.WriteString("base_family", adapter.BaseFamily);
         json.WriteString("base_fingerprint", adapter.BaseFingerprint);
         json.WriteString("library_version", adapter.LibraryVersion);
@@ -84,6 +89,16 @@ internal static class InspectCommand
         }
 
         json.WriteEndArray();
+    }
+
+    private static void WriteHead(Utf8JsonWriter json, ClassifierDescription head)
+    {
+        json.WriteStartObject("head");
+        json.WriteString("problem", JsonNamingPolicy.SnakeCaseLower.ConvertName(head.Problem.ToString()));
+        json.WriteTexts("labels", head.Labels);
+        json.WriteNumber("parameters", head.Parameters);
+        json.WriteNumber("trainable_parameters", head.TrainableParameters);
+        json.WriteEndObject();
     }
 
     // As reft.json has it.
@@ -110,6 +125,11 @@ internal static class InspectCommand
         json.WriteNumber("trainable_parameters", 0);
         json.WriteNumber("trainable_percent", 0);
         json.WriteString("family", facts.Family);
+        if (model.Classifier is { } head)
+        {
+            WriteHead(json, head);
+        }
+
         json.WriteString("dtype", facts.Dtype);
         json.WriteNumber("layers", facts.LayerCount);
         json.WriteNumber("hidden_size", facts.HiddenSize);
@@ -153,6 +173,11 @@ internal static class InspectCommand
         yield return adapter.TrainablePercent is { } percent
             ? $"trainable       {adapter.TrainableParameters:N0} parameters, {percent:0.####} % of the base model's {adapter.BaseParameters:N0}"
             : (FormattableString)$"trainable       {adapter.TrainableParameters:N0} parameters";
+        if (adapter.Classifier is { } head)
+        {
+            yield return $"head            {head}: {string.Join(", ", head.Labels)}";
+        }
+
         yield return $"base model      {adapter.BaseFamily}, fingerprint {adapter.BaseFingerprint}";
         yield return $"saved by        reft {adapter.LibraryVersion}";
         yield return $"sites           {adapter.Placements.Count}";
@@ -169,6 +194,11 @@ internal static class InspectCommand
         yield return $"parameters      {facts.ParameterCount:N0}, none of them trainable (0 %): adapters are";
         yield return $"family          {facts.Family}, computed in {facts.Dtype}";
         yield return $"shape           {facts.LayerCount} layers, hidden {facts.HiddenSize}, MLP {facts.IntermediateSize}, {facts.HeadCount} heads of {facts.HeadSize} ({facts.KeyValueHeadCount} for keys and values)";
+        if (model.Classifier is { } head)
+        {
+            yield return $"head            {head}: {string.Join(", ", head.Labels)}";
+        }
+
         yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {string.Join(", ", facts.EosIds)}";
         yield return model.Tokenizer is { } tokenizer
             ? $"tokenizer       {tokenizer.VocabularySize} tokens"

@@ -18,6 +18,7 @@ var root = new RootCommand(
     TrainCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),
+    ClassifyCommand.Create(),
     InspectCommand.Create(),
     TokenizeCommand.Create(),
     RenderChatCommand.Create(),

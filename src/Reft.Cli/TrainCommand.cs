@@ -15,13 +15,13 @@ internal static class TrainCommand
     private static readonly Option<string> Data = Values.Required(
         "--data",
         "FILE.jsonl",
-        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored.""");
+        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
 
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
 
     private static readonly Option<string?> EvalData = Values.Text(
-        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch.");
+        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
 
     private const string Loreft = "loreft";
     private const int LoreftRank = 4;
@@ -94,7 +94,7 @@ internal static class TrainCommand
         Method.DefaultValueFactory = _ => Loreft;
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
-            Model, Revision, Offline, Data, Output, EvalData, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
+            Model, Revision, Offline, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
             BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
@@ -123,8 +123,8 @@ internal static class TrainCommand
             return Failure.Say($"--method: {Values.MessageOf(e)}", ExitCode.Usage);
         }
 
-        var data = TrainingData.FromJsonLines(parsed.GetRequiredValue(Data));
-        var heldOut = parsed.GetValue(EvalData) is { } file ? TrainingData.FromJsonLines(file) : null;
+        var task = TaskOptions.Read(
+            parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed));
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
         string modelFolder;
         try
@@ -139,12 +139,13 @@ internal static class TrainCommand
         }
 
         using var model = Load(modelFolder, parsed, intervention);
-        var options = Options(parsed, heldOut, model.Config.ContextLength);
+        task.Prepare(model);
+        var options = Options(parsed, model.Config.ContextLength);
 
-        double? before;
+        HeldOutScore? before;
         try
         {
-            before = heldOut is null ? null : Evaluate(model, heldOut, options, signals.Token);
+            before = task.HeldOutCount is null ? null : Evaluate(model, task, options, signals.Token);
         }
         catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
         {
@@ -153,9 +154,9 @@ internal static class TrainCommand
 
         var described = model.Describe();
         Terminal.Say(
-            $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {data.Count} rows");
+            $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {task.RowCount} rows");
 
-        var result = await FitAsync(model, data, options, folder, signals.Token).ConfigureAwait(false);
+        var result = await FitAsync(model, task, options, folder, signals.Token).ConfigureAwait(false);
         var stopped = result.Cancelled ? signals.RequestedExit : ExitCode.Success;
         if (result.Cancelled && result.History.Count == 0)
         {
@@ -167,7 +168,7 @@ internal static class TrainCommand
             result.Cancelled
                 ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}"
                 : $"saved the adapter in {folder.Path}");
-        var outcome = new TrainOutcome(folder.Path, described, result, before);
+        var outcome = new TrainOutcome(folder.Path, described, result, before, After(model, task, options, result, signals.Token));
         if (parsed.GetValue(Json))
         {
             output.JsonLine(outcome.WriteJson);
@@ -210,7 +211,7 @@ internal static class TrainCommand
                 .. options.Select(Values.Pair),
             ]);
 
-    private static TrainingOptions Options(ParseResult parsed, TrainingData? heldOut, int context)
+    private static TrainingOptions Options(ParseResult parsed, int context)
     {
         if (parsed.GetValue(MaxLength) is { } length && length > context)
         {
@@ -226,26 +227,39 @@ internal static class TrainCommand
             WeightDecay = parsed.GetValue(WeightDecay),
             MaxLength = parsed.GetValue(MaxLength),
             Seed = parsed.GetValue(Seed),
-            EvaluationData = heldOut,
         };
     }
 
-    private static double Evaluate(ReftModel model, TrainingData heldOut, TrainingOptions options, CancellationToken stop)
+    private static HeldOutScore Evaluate(ReftModel model, TrainingTask task, TrainingOptions options, CancellationToken stop)
     {
         Terminal.Say($"measuring the held-out loss before training");
-        var loss = model.Evaluate(heldOut, options.BatchSize, options.MaxLength, stop);
-        Terminal.Say($"held-out loss before training {loss:0.0000}, on {heldOut.Count} rows");
-        return loss;
+        var score = task.Measure(model, options, stop);
+        Terminal.Say($"held-out loss before training {score.Loss:0.0000}, on {task.HeldOutCount} rows");
+        return score;
+    }
+
+    // A run that was stopped is saved at once and not measured; so is one that is stopped while it is measured.
+    private static HeldOutScore? After(
+        ReftModel model, TrainingTask task, TrainingOptions options, TrainingResult result, CancellationToken stop)
+    {
+        try
+        {
+            return result.Cancelled ? null : task.After(model, options, result, stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return null;
+        }
     }
 
     // A run that diverges keeps what it had, as one that is stopped does.
     private static async Task<TrainingResult> FitAsync(
-        ReftModel model, TrainingData data, TrainingOptions options, OutputFolder folder, CancellationToken stop)
+        ReftModel model, TrainingTask task, TrainingOptions options, OutputFolder folder, CancellationToken stop)
     {
         try
         {
             return await TrainingDisplay
-                .ShowAsync(progress => model.FitAsync(data, options, progress, stop))
+                .ShowAsync(progress => task.FitAsync(model, options, progress, stop))
                 .ConfigureAwait(false);
         }
         catch (DivergenceException e) when (e.Step > 1)

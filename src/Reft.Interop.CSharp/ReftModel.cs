@@ -6,8 +6,8 @@ using TorchSharp;
 namespace Reft;
 
 /// <summary>
-/// A language model from a Hugging Face folder, with interventions attached to it or none: train them, generate and score
-/// with them, save and load them. The model's own weights never change.
+/// A language model or an encoder from a Hugging Face folder, with interventions attached to it or none: train them, generate,
+/// score and classify with them, save and load them. The model's own weights never change.
 /// </summary>
 /// <remarks>
 /// Generating and scoring may go on at once on several threads; training has the model for itself. Dispose of it to free
@@ -26,7 +26,8 @@ public sealed partial class ReftModel : IDisposable
         Config = ModelFacts.Of(loaded);
         Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
         TokenizerProblem = refusal;
-        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, TrainingEos());
+        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, TrainingEos());
+        UseOwnHead();
     }
 
     /// <summary>The model's shape, and how it was loaded.</summary>
@@ -101,16 +102,20 @@ public sealed partial class ReftModel : IDisposable
         return this;
     }
 
-    /// <summary>Takes off what is attached: the model is then the base model.</summary>
+    /// <summary>
+    /// Takes off what is attached, a classification head that its folder did not bring included: the model is then the base
+    /// model.
+    /// </summary>
     /// <returns>This model.</returns>
     public ReftModel Detach()
     {
         using var work = _gate.Change();
         Replace(null, new ReftSpec());
+        UseOwnHead();
         return this;
     }
 
-    /// <summary>Loads an adapter, in place of what was attached.</summary>
+    /// <summary>Loads an adapter, with its classification head if it has one, in place of what was attached.</summary>
     /// <param name="folder">Where it was saved.</param>
     /// <param name="known">
     /// Your own interventions and functions of positions that it may name: a file never brings code of its own.
@@ -131,13 +136,23 @@ public sealed partial class ReftModel : IDisposable
             _loaded.Config,
             folder);
         Replace(
-            new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, Model.Device)),
+            adapter.Spec.IsEmpty ? null : new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, Model.Device)),
             ReftSpec.Of(adapter.Spec));
+        if (adapter.Classifier.ValueOrNull() is { } classifier)
+        {
+            using var scope = torch.NewDisposeScope();
+            Replace(classifier);
+        }
+        else
+        {
+            UseOwnHead();
+        }
+
         return this;
     }
 
     /// <summary>
-    /// Saves what is attached: <c>reft.json</c> and <c>reft.safetensors</c>. An older adapter there is replaced only when
+    /// Saves what is attached, with the classification head if there is one: <c>reft.json</c> and <c>reft.safetensors</c>. An older adapter there is replaced only when
     /// the new one is completely on the disk.
     /// </summary>
     /// <param name="folder">Made if need be.</param>
@@ -146,8 +161,18 @@ public sealed partial class ReftModel : IDisposable
     public void SaveAdapter(string folder)
     {
         using var work = _gate.Read();
-        var attached = Attached();
-        Core.AdapterModule.save(folder, _loaded.Config, _loaded.Fingerprint, attached.Spec, attached.Parameters);
+        if (_classifier?.Parameters.TrainableCount is not > 0)
+        {
+            Attached();
+        }
+
+        Core.AdapterModule.saveWithHead(
+            _classifier.ToOption(),
+            folder,
+            _loaded.Config,
+            _loaded.Fingerprint,
+            _attached?.Spec ?? [],
+            _attached?.Parameters ?? Core.ParametersModule.empty);
     }
 
     /// <summary>What is attached, and how much of the whole it is.</summary>
@@ -158,6 +183,7 @@ public sealed partial class ReftModel : IDisposable
         {
             BaseParameters = Config.ParameterCount,
             TrainableParameters = _attached?.Parameters.TrainableCount ?? 0,
+            Classifier = Classifier,
             Placements = [.. (_attached?.Spec ?? []).Select(PlacementDescription.Of)],
         };
     }
@@ -171,6 +197,7 @@ public sealed partial class ReftModel : IDisposable
         if (_gate.Close())
         {
             _attached?.Dispose();
+            Replace(classifier: null);
             ((IDisposable)_loaded).Dispose();
             _gate.Dispose();
         }

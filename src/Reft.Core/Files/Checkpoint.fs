@@ -84,7 +84,16 @@ module Checkpoint =
 
     /// All that is wrong with a table of tensors, or the table in the family's order.
     let private matched (family: Family) (config: ModelConfig) folder (found: (string * (string * int64 list)) list) =
-        let expected = family.Tensors config
+        let present = found |> Seq.map fst |> HashSet
+
+        // A layer of the base that only a classification head reads may be there or not; in part it may not.
+        let extra = SequenceHead.ofBase family.SequenceHead config
+
+        let expected =
+            if extra |> List.exists (fst >> present.Contains) then
+                family.Tensors config @ extra
+            else
+                family.Tensors config
 
         match found |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
         | Some(name, _) ->
@@ -297,6 +306,49 @@ module Checkpoint =
 
     /// <summary>Loads a model folder in the file's dtype, on the CPU; see <see cref="M:Reft.Core.CheckpointModule.loadWith"/>.</summary>
     let load (folder: string) : LoadedModel = loadWith (defaults ()) folder
+
+    /// <summary>The classification head that a checkpoint brings, if it does.</summary>
+    /// <param name="training">Which of its parameters are to be trained.</param>
+    /// <param name="loaded">The checkpoint.</param>
+    let classifier (training: HeadTraining) (loaded: LoadedModel) : Classifier option =
+        match loaded.Config.Head with
+        | CheckpointHead.Sequence task ->
+            let head = (Families.ofConfig loaded.Config).SequenceHead
+
+            Classifier.create
+                training
+                task
+                loaded.Config.Hidden
+                head
+                (fun name -> Some loaded.Tensors[name])
+                (Rng.ofSeed 0L)
+            |> Some
+        | CheckpointHead.Bare
+        | CheckpointHead.Language -> None
+
+    /// <summary>
+    /// A fresh classification head for a model, drawn as transformers draws it. A layer of the base model, such as BERT's
+    /// pooler, is taken from the checkpoint where it is there.
+    /// </summary>
+    /// <param name="training">Which of its parameters are to be trained.</param>
+    /// <param name="task">What it predicts.</param>
+    /// <param name="rng">What is drawn from.</param>
+    /// <param name="loaded">The checkpoint.</param>
+    let freshClassifier (training: HeadTraining) (task: SequenceTask) (rng: Rng) (loaded: LoadedModel) : Classifier =
+        let head = (Families.ofConfig loaded.Config).SequenceHead
+
+        let ofBase =
+            head.Maps
+            |> List.filter (fun map -> map.OfBase)
+            |> List.collect (SequenceHead.shapes loaded.Config.Hidden task.Labels.Length head)
+            |> List.map fst
+
+        let find name =
+            match loaded.Tensors.TryGetValue name with
+            | true, tensor when List.contains name ofBase -> Some tensor
+            | _ -> None
+
+        Classifier.create training task loaded.Config.Hidden head find rng
 
     let private torchName (dtype: torch.ScalarType) =
         match dtype with

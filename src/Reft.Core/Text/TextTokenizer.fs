@@ -2,6 +2,7 @@ namespace Reft.Core
 
 open System
 open System.Collections.Generic
+open System.IO
 open System.Text
 
 /// <summary>Turns token ids into text as they come, without ever giving half a character.</summary>
@@ -172,6 +173,75 @@ type TextTokenizer internal (parts: TokenizerParts) =
 
     /// <summary>The ids of a text that follows a prompt: nothing is put around it.</summary>
     member tokenizer.EncodeCompletion(text: string) : int[] = tokenizer.Encode(text, false)
+
+    /// <summary>
+    /// The ids of a text, or of two, as an encoder reads them, and the segment of each: with what the post-processor puts
+    /// around them. What is too long is cut from its end, of two texts the longer one first, as in Hugging Face's.
+    /// </summary>
+    /// <param name="text">The first text.</param>
+    /// <param name="second">The second one, if there are two.</param>
+    /// <param name="length">The most ids, special ones included.</param>
+    /// <exception cref="T:System.ArgumentException">The special tokens alone are more.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">There are two texts, and the file has no template for two.</exception>
+    member _.EncodeRow(text: string, second: string option, length: int) : struct (int[] * int[]) =
+        let cut count (ids: ResizeArray<int>) = ids |> Seq.truncate count |> Seq.toList
+
+        let room special =
+            if special > length then
+                invalidArg
+                    (nameof length)
+                    $"expected a length of {special} or more, as there are so many special tokens, found {length}"
+
+            length - special
+
+        let first = encode text
+
+        match second with
+        | None ->
+            let ids =
+                [| yield! parts.Frame.Prefix
+                   yield! first |> cut (room (parts.Frame.Prefix.Length + parts.Frame.Suffix.Length))
+                   yield! parts.Frame.Suffix |]
+
+            struct (ids, Array.zeroCreate ids.Length)
+        | Some _ when parts.Frame.Pair.IsEmpty ->
+            raise (
+                InvalidDataException
+                    "the post-processor of tokenizer.json has no template with a place for each of two texts: give one text, or token ids"
+            )
+        | Some second ->
+            let second = encode second
+
+            let room =
+                parts.Frame.Pair
+                |> List.sumBy (function
+                    | PairPiece.Special(ids, _) -> ids.Length
+                    | _ -> 0)
+                |> room
+
+            let shorter = min first.Count second.Count
+
+            let struct (less, more) =
+                if first.Count + second.Count <= room then
+                    struct (shorter, max first.Count second.Count)
+                elif shorter + shorter <= room then
+                    struct (shorter, room - shorter)
+                else
+                    struct (room / 2, room / 2 + room % 2)
+
+            let firstCount, secondCount =
+                if first.Count > second.Count then
+                    more, less
+                else
+                    less, more
+
+            [| for piece in parts.Frame.Pair do
+                   match piece with
+                   | PairPiece.Special(ids, segment) -> for id in ids -> struct (id, segment)
+                   | PairPiece.First segment -> for id in cut firstCount first -> struct (id, segment)
+                   | PairPiece.Second segment -> for id in cut secondCount second -> struct (id, segment) |]
+            |> fun tokens ->
+                struct (tokens |> Array.map (fun struct (id, _) -> id), tokens |> Array.map (fun struct (_, s) -> s))
 
     /// <summary>The text of ids.</summary>
     /// <param name="ids">The ids; one that no token has stands for nothing.</param>

@@ -93,8 +93,7 @@ module internal VocabularyAndMerges =
             | "RobertaTokenizer"
             | "RobertaTokenizerFast"
             | "roberta" ->
-                { Prefix = [ idOf "<s>" ]
-                  Suffix = [ idOf "</s>" ] },
+                PostProcessor.roberta (idOf "<s>") (idOf "</s>"),
                 [ "<s>", false; "<pad>", false; "</s>", false; "<unk>", false; "<mask>", true ]
             | kind ->
                 raise (

@@ -17,6 +17,8 @@ public static class CommandTests
             Runner.TestCase("train, inspect, generate and score with the adapter", TrainsAndUses),
             Runner.TestCase("inspect shows own, combined and windowed interventions by name, without a registry", InspectsEverything),
             Runner.TestCase("train takes any method and its options", TrainsAnyMethod),
+            Runner.TestCase("train and classify: labels", Classifies),
+            Runner.TestCase("train and classify: numbers", Regresses),
             Runner.TestCase("prompts and texts, with a tokenizer", Texts),
             Runner.TestCase("tokenize gives Hugging Face's ids", Tokenizes),
             Runner.TestCase("an interrupt keeps the steps taken and exits with 130", Interrupted),
@@ -57,6 +59,65 @@ public static class CommandTests
         }
 
         static double Norm(IEnumerable<double> values) => Math.Sqrt(values.Sum(value => value * value));
+    }
+
+    private static void Classifies()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var rows = Enumerable.Range(0, 24).Select(i => string.Create(
+            CultureInfo.InvariantCulture,
+            $$"""{"input_ids": [1, {{30 + i}}, {{100 + (i % 2)}}, {{60 + i}}], "label": "{{(i % 2 == 0 ? "even" : "odd")}}"}"""));
+        var data = Write(folder, "rows.jsonl", rows);
+        var adapter = folder.File("adapter");
+        string[] train =
+        [
+            "train", "--model", TinyLlama.Folder, "--data", data, "--output", adapter,
+            "--layers", "1;2", "--positions", "all", "--lr", "2e-2", "--epochs", "12", "--json",
+        ];
+        string[] classifier = [.. train, "--task", "classification"];
+        var outcome = ReftProcess.Run([.. classifier, "--eval-data", data]).Succeeded().Json.Single();
+        Check.Equal(2 * 64, outcome.GetProperty("head_parameters").GetInt32(), "the head's parameters, apart");
+        Check.Equal(2 * (256 + 256 + 4), outcome.GetProperty("trainable_parameters").GetInt32(), "the interventions' parameters");
+        Check.Same(["even", "odd"], outcome.GetProperty("labels").EnumerateArray().Select(label => label.GetString()!), "labels");
+        var accuracy = outcome.GetProperty("evaluation").GetProperty("accuracy").GetProperty("after").GetDouble();
+        Check.That(accuracy > 0.9, $"expected the task to be learnt, found an accuracy of {accuracy}");
+
+        var head = ReftProcess.Run("inspect", adapter, "--json").Succeeded().Json.Single().GetProperty("head");
+        Check.Equal("single_label", head.GetProperty("problem").GetString(), "the head's problem");
+        string[] classify = ["classify", "--model", TinyLlama.Folder, "--adapter", adapter, "--input", data, "--batch-size", "5"];
+        var found = ReftProcess.Run([.. classify, "--json"]).Succeeded().Json;
+        Check.Equal(24, found.Count, "one line per row");
+        Check.That(found.Where((row, i) => row.GetProperty("label").GetString() == (i % 2 == 0 ? "even" : "odd")).Count() > 21, "labels");
+        Check.That(
+            Math.Abs(found[0].GetProperty("scores").EnumerateObject().Sum(score => score.Value.GetDouble()) - 1) < 1e-6, "probabilities add up to 1");
+        Check.That(ReftProcess.Run(classify).Succeeded().Output.Split('\n')[0].Contains("even 0.", StringComparison.Ordinal), "a line for people");
+
+        var unknown = ReftProcess.Run([.. classifier, "--labels", "even,uneven"]);
+        Check.Equal((1, ""), (unknown.ExitCode, unknown.Output), "a row of another label");
+        Check.That(
+            unknown.Errors.Contains("rows.jsonl:2: field 'label': expected one of even, uneven, or its number, found 'odd'", StringComparison.Ordinal),
+            $"the row is named, found: {unknown.Errors}");
+        ReftProcess.Run([.. classifier, "--head", "frozen"]).FailedWith(1, "random head must be trained");
+        ReftProcess.Run([.. train, "--task", "summaries"]).FailedWith(2, "summaries");
+        ReftProcess.Run([.. train, "--labels", "a,b"]).FailedWith(1, "--labels");
+        ReftProcess.Run("classify", "--model", TinyLlama.Folder, "--input", data).FailedWith(1, "no classification head");
+    }
+
+    private static void Regresses()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var rows = Enumerable.Range(0, 16).Select(i => string.Create(
+            CultureInfo.InvariantCulture, $$"""{"input_ids": [1, {{30 + i}}, {{100 + (i % 2)}}], "label": {{(i % 2) - 0.5}}}"""));
+        var data = Write(folder, "rows.jsonl", rows);
+        var adapter = folder.File("adapter");
+        var outcome = ReftProcess.Run(
+            "train", "--model", TinyLlama.Folder, "--task", "regression", "--data", data, "--eval-data", data, "--output", adapter,
+            "--layers", "1;2", "--positions", "all", "--lr", "2e-2", "--epochs", "12", "--json").Succeeded().Json.Single();
+        Check.That(outcome.GetProperty("evaluation").GetProperty("pearson").GetProperty("after").GetDouble() > 0.8, $"a correlation: {outcome}");
+        var found = ReftProcess.Run("classify", "--model", TinyLlama.Folder, "--adapter", adapter, "--input", data, "--json").Succeeded().Json;
+        Check.That(
+            found[1].GetProperty("value").GetDouble() > found[0].GetProperty("value").GetDouble() && found[0].GetProperty("label").ValueKind == JsonValueKind.Null,
+            "numbers and no labels");
     }
 
     private static void TrainsAndUses()
@@ -209,7 +270,7 @@ public static class CommandTests
     private static void UsageErrors()
     {
         string[] train = ["train", "--model", "m", "--data", "d", "--output", "o"];
-        ReftProcess.Run().FailedWith(2, "train, generate, score", "import-pyreft or export-pyreft");
+        ReftProcess.Run().FailedWith(2, "Expected a command: train, generate, score, inspect");
         ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
         ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
         foreach (var option in new[] { "--rank", "--epochs", "--batch-size", "--max-length" })
