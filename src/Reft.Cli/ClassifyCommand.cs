@@ -37,7 +37,8 @@ internal static class ClassifyCommand
         var folder = await CommonOptions
             .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
             .ConfigureAwait(false);
-        using var model = CommonOptions.Load(folder, parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+        using var model = CommonOptions.Load(
+            folder, parsed.GetValue(Adapter), new ModelOptions { Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)) });
         var found = model.Classify(rows, parsed.GetValue(BatchSize));
         await RowDisplay.ShowAsync("classified", rows.Count, found, row =>
         {

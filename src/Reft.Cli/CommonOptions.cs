@@ -20,6 +20,12 @@ internal static class CommonOptions
     public static Option<string?> Adapter() =>
         Values.Text("--adapter", "DIR", "An adapter that `reft train` saved; without it the model itself is used.");
 
+    public static Option<string?> Lora() =>
+        Values.Text("--lora", "DIR", "A LoRA adapter that peft saved, to put on the model.");
+
+    public static Option<bool> MergeLora() =>
+        Values.Flag("--merge-lora", "Add the LoRA adapter to the model's matrices rather than compute it beside them.");
+
     public static Option<bool> Json(string what) => Values.Flag("--json", $"Print {what} as JSON.");
 
     public static Option<string?> Dtype()
@@ -61,9 +67,9 @@ internal static class CommonOptions
     }
 
     /// <summary>The model with its adapter, if one is given.</summary>
-    public static ReftModel Load(string folder, string? adapter, string? dtype)
+    public static ReftModel Load(string folder, string? adapter, ModelOptions options)
     {
-        var model = ReftModel.Load(folder, new ModelOptions { Dtype = DtypeOf(dtype) });
+        var model = ReftModel.Load(folder, options);
         try
         {
             return adapter is null ? model : model.LoadAdapter(adapter);

@@ -26,6 +26,8 @@ internal static class GenerateCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Lora = CommonOptions.Lora();
+    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """{"token_ids": [the new tokens], "text": …} for the prompt, too, rather than its text,""");
 
@@ -33,7 +35,7 @@ internal static class GenerateCommand
     {
         var command = new Command("generate", "Generate greedily after a prompt, or after each row of a file.")
         {
-            Model, Revision, Offline, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Json,
+            Model, Revision, Offline, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
         {
@@ -55,7 +57,15 @@ internal static class GenerateCommand
         var folder = await CommonOptions
             .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
             .ConfigureAwait(false);
-        using var model = CommonOptions.Load(folder, parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+        using var model = CommonOptions.Load(
+            folder,
+            parsed.GetValue(Adapter),
+            new ModelOptions
+            {
+                Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)),
+                LoraAdapter = parsed.GetValue(Lora),
+                MergeLora = parsed.GetValue(MergeLora),
+            });
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(

@@ -9,7 +9,7 @@ CultureInfo.CurrentUICulture = CultureInfo.DefaultThreadCurrentUICulture = Cultu
 
 var root = new RootCommand(
     """
-    Representation finetuning (ReFT) for .NET: train, run, score and inspect adapters.
+    Representation finetuning (ReFT) for .NET: train, run, score and inspect adapters, and exchange them with pyreft.
 
     Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong command line,
     130 stopped by Ctrl-C.
@@ -22,6 +22,8 @@ var root = new RootCommand(
     InspectCommand.Create(),
     TokenizeCommand.Create(),
     RenderChatCommand.Create(),
+    ImportPyreftCommand.Create(),
+    ExportPyreftCommand.Create(),
 };
 
 // A prompt may begin with '@'.

@@ -19,6 +19,8 @@ internal static class ScoreCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Lora = CommonOptions.Lora();
+    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """one line per row, {"input_ids": […], "logprobs": [n − 1 values], "loss": the mean over the scored tokens},""");
 
@@ -26,7 +28,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Log-probabilities and loss of rows.")
         {
-            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Json,
+            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Lora, MergeLora, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -39,7 +41,15 @@ internal static class ScoreCommand
         var folder = await CommonOptions
             .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
             .ConfigureAwait(false);
-        using var model = CommonOptions.Load(folder, parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+        using var model = CommonOptions.Load(
+            folder,
+            parsed.GetValue(Adapter),
+            new ModelOptions
+            {
+                Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)),
+                LoraAdapter = parsed.GetValue(Lora),
+                MergeLora = parsed.GetValue(MergeLora),
+            });
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

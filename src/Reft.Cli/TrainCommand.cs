@@ -85,6 +85,8 @@ internal static class TrainCommand
         "--seed", "N", "The seed of fresh parameters and of the order of rows.", Preset.Seed, Values.Seed);
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Lora = CommonOptions.Lora();
+    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json("the outcome");
 
     public static Command Create()
@@ -93,7 +95,7 @@ internal static class TrainCommand
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
             Model, Revision, Offline, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
-            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Json,
+            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
         {
@@ -190,7 +192,13 @@ internal static class TrainCommand
         return ReftModel.Load(
             folder,
             spec,
-            new ModelOptions { Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)), Seed = parsed.GetValue(Seed) });
+            new ModelOptions
+            {
+                Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)),
+                Seed = parsed.GetValue(Seed),
+                LoraAdapter = parsed.GetValue(Lora),
+                MergeLora = parsed.GetValue(MergeLora),
+            });
     }
 
     private static ReftIntervention Intervention(string method, int? rank, IEnumerable<string> options) =>

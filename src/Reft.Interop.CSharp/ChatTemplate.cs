@@ -41,7 +41,7 @@ public sealed class ChatTemplate
     {
         ArgumentNullException.ThrowIfNull(text);
         const string source = "the chat template";
-        var template = Core.ChatTemplateModule.parse(source, text);
+        var template = Core.JinjaTemplateModule.parse(source, text);
         return new(new Core.ChatTemplates(
             source,
             new[] { Tuple.Create("default", template) }.ToFSharpList(),
@@ -76,7 +76,7 @@ public sealed class ChatTemplate
     {
         options ??= new ChatRenderOptions();
         var template = Core.ChatTemplatesModule.choose(options.TemplateName.ToOption(), options.Tools is not null, _templates);
-        return Core.ChatTemplateModule.render(
+        return Core.JinjaTemplateModule.render(
             new Core.ChatInput(
                 messages,
                 options.Tools.ToOption(),

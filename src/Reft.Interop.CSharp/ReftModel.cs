@@ -231,7 +231,11 @@ public sealed partial class ReftModel : IDisposable
             ModelDtype.Fp16 => torch.ScalarType.Float16,
             _ => null,
         };
-        return new Core.LoadOptions(dtype.ToOption(), DeviceOf(options.Device) ?? defaults.Device);
+        var lora = options.LoraAdapter is { } folder ? new Core.LoraOptions(folder, options.MergeLora) : null;
+        return new Core.LoadOptions(
+            dtype.ToOption(),
+            DeviceOf(options.Device) ?? defaults.Device,
+            lora is null ? FSharpOption<Core.LoraOptions>.None : FSharpOption<Core.LoraOptions>.Some(lora));
     }
 
     // Null is the CPU.

@@ -198,6 +198,25 @@ module Adapter =
         |> Parameters
         |> Parameters.keep
 
+    /// A spec that asks for more than this many times the numbers that the weights have, and a million more, is not the
+    /// spec of those weights; below, all differences are listed.
+    [<Literal>]
+    let private LargestExcess = 4L
+
+    /// Refuses a spec whose parameters would be far more than the file of the weights holds, before they are made.
+    let private requireSize (weights: string) (config: ModelConfig) (registry: Registry) (spec: ReftSpec) =
+        use file = SafetensorsFile.Open weights
+
+        let found = file.Tensors |> List.sumBy (fun entry -> List.fold (*) 1L entry.Shape)
+
+        let limit = LargestExcess * found + 1_000_000L
+
+        if not (SpecSize.isAtMost limit registry config spec) then
+            raise (
+                InvalidDataException
+                    $"{weights} does not hold the parameters that {Manifest} describes: it holds {found} numbers, and the spec has more than {limit}"
+            )
+
     let private readManifest (folder: string) =
         let path = Path.Combine(folder, Manifest)
 
@@ -249,20 +268,7 @@ module Adapter =
 
         let spec = root |> JsonValue.field "placements" |> SpecJson.read registry
 
-        let fresh =
-            try
-                Reft.init spec config (Rng.ofSeed 0L)
-            with :? ArgumentException as e ->
-                raise (InvalidDataException($"{path}: the adapter does not fit the model: {e.Message}", e))
-
         let blank = root |> JsonValue.tryField "head" |> Option.map (HeadJson.read config)
-
-        let expectedParameters =
-            Parameters.concat
-                [ fresh
-                  match blank with
-                  | Some head -> head.Parameters
-                  | None -> Parameters.empty ]
 
         let weights = Path.Combine(folder, Weights)
 
@@ -273,6 +279,21 @@ module Adapter =
                     weights
                 )
             )
+
+        let fresh =
+            try
+                ReftSpec.validate config spec
+                requireSize weights config registry spec
+                Reft.init spec config (Rng.ofSeed 0L)
+            with :? ArgumentException as e ->
+                raise (InvalidDataException($"{path}: the adapter does not fit the model: {e.Message}", e))
+
+        let expectedParameters =
+            Parameters.concat
+                [ fresh
+                  match blank with
+                  | Some head -> head.Parameters
+                  | None -> Parameters.empty ]
 
         let parameters = Safetensors.readAll weights |> matched weights expectedParameters
         let expected = root |> JsonValue.field "weights" |> JsonValue.string

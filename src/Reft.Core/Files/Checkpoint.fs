@@ -5,6 +5,16 @@ open System.Collections.Generic
 open System.IO
 open TorchSharp
 
+/// <summary>A LoRA adapter of peft's to put on a model when it is loaded; it stays as it is in training.</summary>
+type LoraOptions =
+    {
+        /// Where peft saved it.
+        Folder: string
+        /// Whether it is added to the matrices, in fp32 and rounded once, rather than computed beside them in fp32: no slower
+        /// than the model itself, and in bf16 a little less exact.
+        Merge: bool
+    }
+
 /// <summary>How a checkpoint is loaded.</summary>
 [<NoEquality; NoComparison>]
 type LoadOptions =
@@ -13,6 +23,8 @@ type LoadOptions =
         Dtype: torch.ScalarType option
         /// Where to compute.
         Device: torch.Device
+        /// An adapter of peft's to put on it.
+        Lora: LoraOptions option
     }
 
 /// <summary>A model with its weights, which it owns: dispose it when the model is done.</summary>
@@ -24,7 +36,8 @@ type LoadedModel
         model: Transformer,
         tensors: IReadOnlyDictionary<string, Tensor>,
         eosIds: int list,
-        fingerprint: string
+        fingerprint: string,
+        owned: Tensor list
     ) =
 
     /// <summary>The folder it was loaded from.</summary>
@@ -50,6 +63,9 @@ type LoadedModel
             for tensor in tensors.Values do
                 tensor.Dispose()
 
+            for tensor in owned do
+                tensor.Dispose()
+
 /// <summary>Models as Hugging Face folders.</summary>
 [<RequireQualifiedAccess>]
 module Checkpoint =
@@ -60,7 +76,9 @@ module Checkpoint =
     let defaults () : LoadOptions =
         Native.load ()
 
-        { Dtype = None; Device = torch.CPU }
+        { Dtype = None
+          Device = torch.CPU
+          Lora = None }
 
     let private shapeText (shape: int64 list) = "[" + String.Join(", ", shape) + "]"
 
@@ -199,11 +217,92 @@ module Checkpoint =
         let rows = names |> List.map (fun name -> byName[name])
         let dtype = rows |> List.map (fun (_, _, entry) -> entry) |> dtypeFor options
         let tensors = rows |> materialiseAll dtype options.Device
-        // What generation stops at is said by generation_config.json, where there is one.
-        let model =
-            family.Build { config with EosIds = eosIds } (Weights.ofTensors (fun name -> tensors[name]))
+        let owned = ResizeArray<Tensor>()
 
-        new LoadedModel(folder, model, tensors, eosIds, Fingerprint.ofWeights config weights)
+        try
+            // What generation stops at is said by generation_config.json, where there is one.
+            let build = family.Build { config with EosIds = eosIds }
+            let plain = Weights.ofTensors (fun name -> tensors[name])
+            let fingerprint = Fingerprint.ofWeights config weights
+
+            match options.Lora with
+            | None -> new LoadedModel(folder, build plain, tensors, eosIds, fingerprint, [])
+            | Some lora ->
+                use adapter = PeftLora.load config lora.Folder
+                let maps = Dictionary<string, LinearEntry>(StringComparer.Ordinal)
+
+                let noted =
+                    { plain with
+                        Linear =
+                            fun entry ->
+                                maps[entry.Name] <- entry
+                                plain.Linear entry }
+
+                build noted |> ignore
+
+                for KeyValue(name, update) in adapter.Updates do
+                    let refuse reason =
+                        raise (InvalidDataException $"{lora.Folder}: '{name}' {reason}")
+
+                    match maps.TryGetValue name with
+                    | true, entry ->
+                        let shape = tensors[$"{name}.weight"].shape
+                        let shape = if entry.Transposed then Array.rev shape else shape
+
+                        if shape <> [| update.Up.shape[0]; update.Down.shape[1] |] then
+                            refuse
+                                $"has {shape[1]} inputs and {shape[0]} outputs, and the adapter's matrices {update.Down.shape[1]} and {update.Up.shape[0]}: it is of another model"
+                    | _ ->
+                        refuse $"is no linear map of the {family.Name} model: expected one of its blocks' or the head's"
+
+                let model =
+                    if lora.Merge then
+                        for KeyValue(name, update) in adapter.Updates do
+                            use _ = torch.NewDisposeScope()
+                            let weight = $"{name}.weight"
+                            let _, file, entry = byName[weight]
+
+                            let merged = file.Read entry.Name |> PeftLora.merged maps[name].Transposed update
+
+                            tensors[weight].Dispose()
+                            tensors[weight] <- merged.``to``(dtype, options.Device).DetachFromDisposeScope()
+
+                        build plain
+                    else
+                        let updates =
+                            dict
+                                [ for KeyValue(name, update) in adapter.Updates do
+                                      let move (tensor: Tensor) =
+                                          use _ = torch.NewDisposeScope()
+                                          let moved = tensor.``to``(options.Device).clone().DetachFromDisposeScope()
+                                          owned.Add moved
+                                          moved
+
+                                      name,
+                                      [ { update with
+                                            Down = move update.Down
+                                            Up = move update.Up } ] ]
+
+                        plain
+                        |> Weights.withUpdates (fun name ->
+                            match updates.TryGetValue name with
+                            | true, found -> found
+                            | _ -> [])
+                        |> build
+
+                new LoadedModel(
+                    folder,
+                    model,
+                    tensors,
+                    eosIds,
+                    PeftLora.fingerprint adapter fingerprint,
+                    List.ofSeq owned
+                )
+        with _ ->
+            for tensor in Seq.append tensors.Values owned do
+                tensor.Dispose()
+
+            reraise ()
 
     /// <summary>Loads a model folder in the file's dtype, on the CPU; see <see cref="M:Reft.Core.CheckpointModule.loadWith"/>.</summary>
     let load (folder: string) : LoadedModel = loadWith (defaults ()) folder

@@ -32,10 +32,11 @@ type internal ExpressionParser(template: string) =
         if at + 1 < tokens.Length then
             at <- at + 1
 
-    let fail (message: string) : 'a =
-        raise (TemplateFault(line (), message))
+    let fail (message: string) : 'a = raise (TemplateFault(line (), message))
 
-    let isSymbol symbol = current () = TemplateToken.Symbol symbol
+    let isSymbol symbol =
+        current () = TemplateToken.Symbol symbol
+
     let isWord word = current () = TemplateToken.Name word
 
     let skip condition =
@@ -78,7 +79,10 @@ type internal ExpressionParser(template: string) =
         result
 
     /// Left-associative operators over a higher level. A chain nests like brackets: it is walked the same way.
-    let chain (read: unit -> TemplateExpression) (tryOperator: unit -> (TemplateExpression -> TemplateExpression -> TemplateExpressionForm) option) =
+    let chain
+        (read: unit -> TemplateExpression)
+        (tryOperator: unit -> (TemplateExpression -> TemplateExpression -> TemplateExpressionForm) option)
+        =
         let mutable left = read ()
         let mutable levels = 0
         let mutable go = true
@@ -137,7 +141,10 @@ type internal ExpressionParser(template: string) =
         let started = line ()
 
         let read () =
-            if conditional then parser.Expression() else nested (fun () -> parser.Or())
+            if conditional then
+                parser.Expression()
+            else
+                nested (fun () -> parser.Or())
 
         let ended () =
             ends ()
@@ -177,7 +184,13 @@ type internal ExpressionParser(template: string) =
             bounds.Enter()
             levels <- levels + 1
             let test = parser.Or()
-            let otherwise = if skip (isWord "else") then Some(parser.Expression()) else None
+
+            let otherwise =
+                if skip (isWord "else") then
+                    Some(parser.Expression())
+                else
+                    None
+
             result <- at' started (TemplateExpressionForm.Conditional(test, result, otherwise))
 
         for _ in 1..levels do
@@ -269,7 +282,9 @@ type internal ExpressionParser(template: string) =
 
     member parser.Primary() : TemplateExpression =
         let started = line ()
-        let constant value = at' started (TemplateExpressionForm.Constant value)
+
+        let constant value =
+            at' started (TemplateExpressionForm.Constant value)
 
         match current () with
         | TemplateToken.Name name ->
@@ -387,7 +402,10 @@ type internal ExpressionParser(template: string) =
         let ended () = isSymbol "]" || isSymbol ","
 
         let bound () =
-            if ended () || isSymbol ":" then None else Some(parser.Expression())
+            if ended () || isSymbol ":" then
+                None
+            else
+                Some(parser.Expression())
 
         let first = bound ()
 
@@ -413,10 +431,16 @@ type internal ExpressionParser(template: string) =
 
             if isSymbol "*" && not hasRest then
                 advance ()
-                arguments <- { arguments with Rest = Some(parser.Expression()) }
+
+                arguments <-
+                    { arguments with
+                        Rest = Some(parser.Expression()) }
             elif isSymbol "**" && arguments.RestKeywords.IsNone then
                 advance ()
-                arguments <- { arguments with RestKeywords = Some(parser.Expression()) }
+
+                arguments <-
+                    { arguments with
+                        RestKeywords = Some(parser.Expression()) }
             else
                 match current (), next () with
                 | TemplateToken.Name name, TemplateToken.Symbol "=" when arguments.RestKeywords.IsNone ->
@@ -520,4 +544,8 @@ type internal ExpressionParser(template: string) =
             | _ -> TemplateArguments.None
 
         let test = at' started (TemplateExpressionForm.Test(operand, name, arguments))
-        if negated then at' started (TemplateExpressionForm.Not test) else test
+
+        if negated then
+            at' started (TemplateExpressionForm.Not test)
+        else
+            test

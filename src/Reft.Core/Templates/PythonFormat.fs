@@ -168,10 +168,12 @@ module internal PythonFormat =
                         | 'r' -> false, cut (TemplateText.repr run (item ()))
                         | 'd'
                         | 'i'
-                        | 'u' when precision.IsNone -> true, signed plus blank ((integer run (item ())).ToString invariant)
+                        | 'u' when precision.IsNone ->
+                            true, signed plus blank ((integer run (item ())).ToString invariant)
                         | 'f'
                         | 'F' -> true, signed plus blank (fixedPoint run (precision |> Option.defaultValue 6) (item ()))
-                        | _ -> run.Fail $"the format '%%{kind}' is not supported; supported: %%s, %%r, %%d, %%f and %%%%"
+                        | _ ->
+                            run.Fail $"the format '%%{kind}' is not supported; supported: %%s, %%r, %%d, %%f and %%%%"
 
                     let align, fill =
                         if flags.Contains '-' then '<', ' '
@@ -241,8 +243,19 @@ module internal PythonFormat =
                     s
                 else
                     let point = s.IndexOf '.'
-                    let whole, rest = if point < 0 then s, "" else s.Substring(0, point), s.Substring point
-                    let sign, digits = if whole.StartsWith '-' then "-", whole.Substring 1 else "", whole
+
+                    let whole, rest =
+                        if point < 0 then
+                            s, ""
+                        else
+                            s.Substring(0, point), s.Substring point
+
+                    let sign, digits =
+                        if whole.StartsWith '-' then
+                            "-", whole.Substring 1
+                        else
+                            "", whole
+
                     let result = StringBuilder digits
 
                     for i in digits.Length - 3 .. -3 .. 1 do
@@ -254,7 +267,8 @@ module internal PythonFormat =
                 match kind, value with
                 | ("" | "d"), (TemplateValue.Int _ | TemplateValue.Bool _) when precision.IsNone ->
                     true, signed plus blank (grouped (value.AsInteger.ToString invariant))
-                | "f", _ -> true, signed plus blank (grouped (fixedPoint run (precision |> Option.defaultValue 6) value))
+                | "f", _ ->
+                    true, signed plus blank (grouped (fixedPoint run (precision |> Option.defaultValue 6) value))
                 | "%", _ ->
                     let scaled = TemplateValue.Float(100.0 * toFloat run value)
                     true, signed plus blank (fixedPoint run (precision |> Option.defaultValue 6) scaled + "%")
@@ -275,7 +289,12 @@ module internal PythonFormat =
             | None -> pad run (if isNumber then '>' else '<') ' ' width text
 
     /// <c>text.format(…)</c>. <paramref name="lookUp"/> reads attributes and items.
-    let format (run: TemplateRun) (lookUp: TemplateValue -> string -> TemplateValue) (text: string) (call: TemplateCall) =
+    let format
+        (run: TemplateRun)
+        (lookUp: TemplateValue -> string -> TemplateValue)
+        (text: string)
+        (call: TemplateCall)
+        =
         let result = StringBuilder()
         let mutable next = 0
         let mutable at = 0

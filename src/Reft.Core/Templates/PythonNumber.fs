@@ -66,7 +66,12 @@ module internal PythonNumber =
     let tryInteger (radix: int) (s: string) : BigInteger option =
         let s = (trimmed s).ToLowerInvariant()
         let negative = s.StartsWith '-'
-        let body = if s.StartsWith '-' || s.StartsWith '+' then s.Substring 1 else s
+
+        let body =
+            if s.StartsWith '-' || s.StartsWith '+' then
+                s.Substring 1
+            else
+                s
 
         let prefixed, radix =
             match radix, (if body.Length > 2 then body.Substring(0, 2) else "") with
@@ -79,10 +84,14 @@ module internal PythonNumber =
         let digits = if prefixed then body.Substring 2 else body
 
         let digitOf (c: char) =
-            if Char.IsAsciiDigit c then int c - int '0'
-            elif Char.IsAsciiLetterLower c then int c - int 'a' + 10
-            elif Char.IsDigit c then CharUnicodeInfo.GetDecimalDigitValue c
-            else 99
+            if Char.IsAsciiDigit c then
+                int c - int '0'
+            elif Char.IsAsciiLetterLower c then
+                int c - int 'a' + 10
+            elif Char.IsDigit c then
+                CharUnicodeInfo.GetDecimalDigitValue c
+            else
+                99
 
         let underscoresFit =
             not (digits.EndsWith '_')
@@ -116,7 +125,12 @@ module internal PythonNumber =
         match s.TrimStart('+', '-') with
         | "inf"
         | "infinity" when s.Length - s.TrimStart('+', '-').Length <= 1 ->
-            Some(if s.StartsWith '-' then Double.NegativeInfinity else Double.PositiveInfinity)
+            Some(
+                if s.StartsWith '-' then
+                    Double.NegativeInfinity
+                else
+                    Double.PositiveInfinity
+            )
         | "nan" when s.Length <= 4 -> Some Double.NaN
         | _ ->
             let styles =
@@ -128,7 +142,8 @@ module internal PythonNumber =
                 s.Contains "__"
                 || s.StartsWith '_'
                 || s.EndsWith '_'
-                || s |> Seq.exists (fun c -> not (Char.IsAsciiLetterOrDigit c || "+-._".Contains c))
+                || s
+                   |> Seq.exists (fun c -> not (Char.IsAsciiLetterOrDigit c || "+-._".Contains c))
             then
                 None
             else

@@ -71,7 +71,10 @@ module internal PythonText =
         match chars with
         | None -> fun (rune: Rune) -> rune.IsBmp && isSpace (char rune.Value)
         | Some chars ->
-            let set = [| for rune in chars.EnumerateRunes() -> rune |] |> System.Collections.Generic.HashSet
+            let set =
+                [| for rune in chars.EnumerateRunes() -> rune |]
+                |> System.Collections.Generic.HashSet
+
             fun rune -> set.Contains rune
 
     let stripStart (chars: string option) (s: string) : string =
@@ -131,9 +134,12 @@ module internal PythonText =
                     at <- at + 1
 
                 let next =
-                    if at >= s.Length then at
-                    elif s[at] = '\r' && at + 1 < s.Length && s[at + 1] = '\n' then at + 2
-                    else at + 1
+                    if at >= s.Length then
+                        at
+                    elif s[at] = '\r' && at + 1 < s.Length && s[at + 1] = '\n' then
+                        at + 2
+                    else
+                        at + 1
 
                 from next (s.Substring(start, (if keepEnds then next else at) - start) :: found)
 
@@ -215,7 +221,11 @@ module internal PythonText =
 
         from s.Length 0 []
 
-    let private map (exceptions: System.Collections.Generic.IReadOnlyDictionary<int, string>) (simple: Rune -> Rune) (s: string) =
+    let private map
+        (exceptions: System.Collections.Generic.IReadOnlyDictionary<int, string>)
+        (simple: Rune -> Rune)
+        (s: string)
+        =
         let result = StringBuilder s.Length
 
         for rune in s.EnumerateRunes() do
@@ -329,8 +339,11 @@ module internal PythonText =
         && not (List.contains wrong categories)
         && not (List.contains UnicodeCategory.TitlecaseLetter categories)
 
-    let isLower = casesAre UnicodeCategory.UppercaseLetter UnicodeCategory.LowercaseLetter
-    let isUpper = casesAre UnicodeCategory.LowercaseLetter UnicodeCategory.UppercaseLetter
+    let isLower =
+        casesAre UnicodeCategory.UppercaseLetter UnicodeCategory.LowercaseLetter
+
+    let isUpper =
+        casesAre UnicodeCategory.LowercaseLetter UnicodeCategory.UppercaseLetter
 
     /// Before and after by the code points' order, which differs from that of UTF-16 units.
     let compare (a: string) (b: string) : int =
@@ -346,9 +359,4 @@ module internal PythonText =
 
     /// For HTML, as the package that Jinja uses for it does.
     let escapeHtml (s: string) : string =
-        s
-            .Replace("&", "&amp;")
-            .Replace(">", "&gt;")
-            .Replace("<", "&lt;")
-            .Replace("'", "&#39;")
-            .Replace("\"", "&#34;")
+        s.Replace("&", "&amp;").Replace(">", "&gt;").Replace("<", "&lt;").Replace("'", "&#39;").Replace("\"", "&#34;")

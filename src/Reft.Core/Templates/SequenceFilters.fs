@@ -42,14 +42,18 @@ module internal SequenceFilters =
             | other -> [ other ]
 
         TemplateOrder.sort run (flag arguments[0]) (TemplateValue.toArray run value) (fun item ->
-            attributes |> List.map (fun attribute -> key run (flag arguments[1]) attribute item))
+            attributes
+            |> List.map (fun attribute -> key run (flag arguments[1]) attribute item))
         |> TemplateValue.list run
 
     let private dictSort (run: TemplateRun) (value: TemplateValue) (call: TemplateCall) =
         let arguments = bind run "dictsort" [ "case_sensitive"; "by"; "reverse" ] 0 call
 
         let byValue =
-            match arguments[1] |> TemplateBinding.orElse "key" (TemplateBinding.text run "dictsort") with
+            match
+                arguments[1]
+                |> TemplateBinding.orElse "key" (TemplateBinding.text run "dictsort")
+            with
             | "key" -> false
             | "value" -> true
             | _ -> run.Fail "dictsort: sorts by 'key' or by 'value'"
@@ -195,7 +199,9 @@ module internal SequenceFilters =
         |> TemplateValue.generator "slice"
 
     let private groupBy (run: TemplateRun) (value: TemplateValue) (call: TemplateCall) =
-        let arguments = bind run "groupby" [ "attribute"; "default"; "case_sensitive" ] 1 call
+        let arguments =
+            bind run "groupby" [ "attribute"; "default"; "case_sensitive" ] 1 call
+
         let caseSensitive = flag arguments[2]
 
         let found (item: TemplateValue) =
@@ -203,7 +209,12 @@ module internal SequenceFilters =
             | TemplateValue.Undefined _ as missing -> arguments[1] |> Option.defaultValue missing
             | found -> found
 
-        let key item = if caseSensitive then found item else caseless run (found item)
+        let key item =
+            if caseSensitive then
+                found item
+            else
+                caseless run (found item)
+
         let groups = ResizeArray<TemplateValue * ResizeArray<TemplateValue>>()
 
         for item in TemplateOrder.sort run false (TemplateValue.toArray run value) (fun item -> [ key item ]) do
@@ -283,7 +294,12 @@ module internal SequenceFilters =
             | _ -> run.Fail "map: expected the name of a filter, or attribute=…"
 
         if TemplateValue.isTrue value then
-            TemplateValue.generator "map" (TemplateValue.iterate run value |> Seq.map (fun item -> run.Charge 1L; each item))
+            TemplateValue.generator
+                "map"
+                (TemplateValue.iterate run value
+                 |> Seq.map (fun item ->
+                     run.Charge 1L
+                     each item))
         else
             TemplateValue.generator "map" Seq.empty
 

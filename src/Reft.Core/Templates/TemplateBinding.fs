@@ -13,8 +13,7 @@ module internal TemplateBinding =
         call.Positional
         |> List.iteri (fun i value ->
             if i >= found.Length then
-                run.Fail
-                    $"{callee} takes at most {parameters.Length} arguments, found {call.Positional.Length}"
+                run.Fail $"{callee} takes at most {parameters.Length} arguments, found {call.Positional.Length}"
 
             found[i] <- Some value)
 

@@ -12,7 +12,12 @@ module internal TemplateFilters =
         TemplateBinding.bind run $"the filter '{name}'" parameters required call
 
     /// A filter over a value's text. What is marked safe would need HTML's escapes.
-    let private overText name (parameters: string list) (required: int) (apply: TemplateRun -> string -> TemplateValue option[] -> TemplateValue) : string * Filter =
+    let private overText
+        name
+        (parameters: string list)
+        (required: int)
+        (apply: TemplateRun -> string -> TemplateValue option[] -> TemplateValue)
+        : string * Filter =
         name,
         fun run value call ->
             let arguments = bind run name parameters required call
@@ -39,7 +44,9 @@ module internal TemplateFilters =
 
         for rune in s.EnumerateRunes() do
             let point = rune.ToString()
-            let separates = point.Length = 1 && (PythonText.isSpace point[0] || "-({[<".Contains point[0])
+
+            let separates =
+                point.Length = 1 && (PythonText.isSpace point[0] || "-({[<".Contains point[0])
 
             result.Append(
                 if separates then point
@@ -78,7 +85,8 @@ module internal TemplateFilters =
         let arguments =
             bind run "tojson" [ "ensure_ascii"; "indent"; "separators"; "sort_keys" ] 0 call
 
-        let flag i = arguments[i] |> TemplateBinding.orElse false TemplateValue.isTrue
+        let flag i =
+            arguments[i] |> TemplateBinding.orElse false TemplateValue.isTrue
 
         let indent =
             arguments[1]
@@ -113,7 +121,9 @@ module internal TemplateFilters =
     let private toInt (run: TemplateRun) (value: TemplateValue) (call: TemplateCall) =
         let arguments = bind run "int" [ "default"; "base" ] 0 call
         let preset = arguments[0] |> Option.defaultValue (TemplateValue.int 0)
-        let radix = arguments[1] |> TemplateBinding.orElse 10 (TemplateBinding.int run "int")
+
+        let radix =
+            arguments[1] |> TemplateBinding.orElse 10 (TemplateBinding.int run "int")
 
         let truncated (x: float) =
             if Double.IsFinite x then
@@ -142,14 +152,22 @@ module internal TemplateFilters =
         | TemplateValue.Bool _ -> TemplateValue.Float(float value.AsInteger)
         | TemplateValue.Float _ -> value
         | TemplateValue.Text s
-        | TemplateValue.Markup s -> PythonNumber.tryFloat s |> Option.map TemplateValue.Float |> Option.defaultValue preset
+        | TemplateValue.Markup s ->
+            PythonNumber.tryFloat s
+            |> Option.map TemplateValue.Float
+            |> Option.defaultValue preset
         | TemplateValue.Undefined message -> run.Fail message
         | _ -> preset
 
     let private round (run: TemplateRun) (value: TemplateValue) (call: TemplateCall) =
         let arguments = bind run "round" [ "precision"; "method" ] 0 call
-        let precision = arguments[0] |> TemplateBinding.orElse 0 (TemplateBinding.int run "round")
-        let way = arguments[1] |> TemplateBinding.orElse "common" (TemplateBinding.text run "round")
+
+        let precision =
+            arguments[0] |> TemplateBinding.orElse 0 (TemplateBinding.int run "round")
+
+        let way =
+            arguments[1]
+            |> TemplateBinding.orElse "common" (TemplateBinding.text run "round")
 
         if precision < 0 || precision > 15 then
             run.Fail $"round: a precision of {precision} is not supported: expected 0 … 15"
@@ -175,10 +193,17 @@ module internal TemplateFilters =
         | _ -> run.Fail "round: the method must be common, ceil or floor"
 
     let private truncate (run: TemplateRun) (s: string) (arguments: TemplateValue option[]) =
-        let number i preset = arguments[i] |> TemplateBinding.orNone preset (TemplateBinding.int run "truncate")
+        let number i preset =
+            arguments[i]
+            |> TemplateBinding.orNone preset (TemplateBinding.int run "truncate")
+
         let length = number 0 255
         let killWords = arguments[1] |> TemplateBinding.orElse false TemplateValue.isTrue
-        let ending = arguments[2] |> TemplateBinding.orElse "..." (TemplateBinding.text run "truncate")
+
+        let ending =
+            arguments[2]
+            |> TemplateBinding.orElse "..." (TemplateBinding.text run "truncate")
+
         let leeway = number 3 5
         let room = length - PythonText.length ending
 
@@ -189,7 +214,13 @@ module internal TemplateFilters =
             s
         else
             let cut = PythonText.slice 0 room s
-            let kept = if killWords then cut else List.head (PythonText.splitRight " " 1 cut)
+
+            let kept =
+                if killWords then
+                    cut
+                else
+                    List.head (PythonText.splitRight " " 1 cut)
+
             kept + ending
 
     let private urlEncode (run: TemplateRun) (value: TemplateValue) (_: TemplateCall) =
@@ -212,10 +243,15 @@ module internal TemplateFilters =
               | TemplateValue.Markup _ -> value
               | _ -> TemplateValue.Text(TemplateText.str run value))
           overText "trim" [ "chars" ] 0 (fun run s arguments ->
-              let chars = arguments[0] |> TemplateBinding.orNone None (TemplateBinding.text run "trim" >> Some)
+              let chars =
+                  arguments[0]
+                  |> TemplateBinding.orNone None (TemplateBinding.text run "trim" >> Some)
+
               TemplateValue.Text(PythonText.strip chars s))
           overText "replace" [ "old"; "new"; "count" ] 2 (fun run s arguments ->
-              let most = arguments[2] |> TemplateBinding.orNone -1 (TemplateBinding.int run "replace")
+              let most =
+                  arguments[2] |> TemplateBinding.orNone -1 (TemplateBinding.int run "replace")
+
               let before = TemplateText.str run arguments[0].Value
               TemplateValue.Text(TemplateMethods.replace run s before (TemplateText.str run arguments[1].Value) most))
           overText "indent" [ "width"; "first"; "blank" ] 0 (fun run s arguments ->
@@ -236,7 +272,10 @@ module internal TemplateFilters =
               let mutable inside = false
 
               for rune in s.EnumerateRunes() do
-                  let isWord = Text.Rune.IsLetterOrDigit rune || Text.Rune.IsNumber rune || rune.Value = int '_'
+                  let isWord =
+                      Text.Rune.IsLetterOrDigit rune
+                      || Text.Rune.IsNumber rune
+                      || rune.Value = int '_'
 
                   if isWord && not inside then
                       words <- words + 1
@@ -313,16 +352,15 @@ module internal TemplateFilters =
     let private table: Map<string, Filter> =
         let own = Map(textFilters @ SequenceFilters.table)
 
-        own
-        |> Map.add "d" own["default"]
-        |> Map.add "count" own["length"]
+        own |> Map.add "d" own["default"] |> Map.add "count" own["length"]
 
     let private withCalls = [ "map"; "select"; "reject"; "selectattr"; "rejectattr" ]
-    let isKnown (name: string) : bool = table.ContainsKey name || List.contains name withCalls
+
+    let isKnown (name: string) : bool =
+        table.ContainsKey name || List.contains name withCalls
 
     /// The names of all filters, for messages.
-    let names: string =
-        String.Join(", ", Seq.append table.Keys withCalls |> Seq.sort)
+    let names: string = String.Join(", ", Seq.append table.Keys withCalls |> Seq.sort)
 
     /// What a filter makes of a value.
     let rec apply (run: TemplateRun) (name: string) (value: TemplateValue) (call: TemplateCall) : TemplateValue =

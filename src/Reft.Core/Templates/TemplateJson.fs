@@ -101,8 +101,7 @@ module internal TemplateJson =
                 run.ChargeText(int64 s.Length)
                 quoted style into s
             | TemplateValue.List items
-            | TemplateValue.Tuple items ->
-                many '[' ']' items.Items.Length (fun i -> value' (level + 1) items.Items[i])
+            | TemplateValue.Tuple items -> many '[' ']' items.Items.Length (fun i -> value' (level + 1) items.Items[i])
             | TemplateValue.Dict dict ->
                 let order =
                     if style.SortKeys then

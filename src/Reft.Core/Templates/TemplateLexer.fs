@@ -43,8 +43,15 @@ type internal TemplateLexer private (source: string) =
     let mutable line = 1
 
     let fail (message: string) : unit = raise (TemplateFault(line, message))
-    let isNext (text: string) = String.CompareOrdinal(source, at, text, 0, text.Length) = 0
-    let peek offset = if at + offset < source.Length then source[at + offset] else '\000'
+
+    let isNext (text: string) =
+        String.CompareOrdinal(source, at, text, 0, text.Length) = 0
+
+    let peek offset =
+        if at + offset < source.Length then
+            source[at + offset]
+        else
+            '\000'
 
     let skipTo next =
         line <- line + source.AsSpan(at, next - at).Count('\n')
@@ -242,13 +249,21 @@ type internal TemplateLexer private (source: string) =
                 | next when next < '\u0080' -> result.Append('\\').Append(next) |> ignore
                 | next ->
                     // Jinja writes what is not ASCII as an escape first; the backslash then takes that one's own.
-                    let size = if Char.IsHighSurrogate next && i < body.Length then 2 else 1
+                    let size =
+                        if Char.IsHighSurrogate next && i < body.Length then
+                            2
+                        else
+                            1
+
                     let point = Char.ConvertToUtf32(body.Substring(i - 1, size), 0)
                     i <- i + size - 1
 
-                    (if point < 0x100 then result.Append(@"\x").Append(point.ToString "x2")
-                     elif point < 0x10000 then result.Append(@"\u").Append(point.ToString "x4")
-                     else result.Append(@"\U").Append(point.ToString "x8"))
+                    (if point < 0x100 then
+                         result.Append(@"\x").Append(point.ToString "x2")
+                     elif point < 0x10000 then
+                         result.Append(@"\u").Append(point.ToString "x4")
+                     else
+                         result.Append(@"\U").Append(point.ToString "x8"))
                     |> ignore
 
         result.ToString()
@@ -299,7 +314,11 @@ type internal TemplateLexer private (source: string) =
             let whole = digitsFrom at Char.IsAsciiDigit
 
             let fraction =
-                if whole + 1 < source.Length && source[whole] = '.' && Char.IsAsciiDigit source[whole + 1] then
+                if
+                    whole + 1 < source.Length
+                    && source[whole] = '.'
+                    && Char.IsAsciiDigit source[whole + 1]
+                then
                     digitsFrom (whole + 1) Char.IsAsciiDigit
                 else
                     whole
@@ -307,7 +326,10 @@ type internal TemplateLexer private (source: string) =
             let power =
                 if fraction < source.Length && (source[fraction] = 'e' || source[fraction] = 'E') then
                     let start =
-                        if fraction + 1 < source.Length && (source[fraction + 1] = '+' || source[fraction + 1] = '-') then
+                        if
+                            fraction + 1 < source.Length
+                            && (source[fraction + 1] = '+' || source[fraction + 1] = '-')
+                        then
                             fraction + 2
                         else
                             fraction + 1
@@ -341,7 +363,10 @@ type internal TemplateLexer private (source: string) =
     /// The tokens of one tag, up to and with its end.
     let tag (isPrint: bool) =
         let mark, ending =
-            if isPrint then "}}", TemplateToken.PrintEnd else "%}", TemplateToken.BlockEnd
+            if isPrint then
+                "}}", TemplateToken.PrintEnd
+            else
+                "%}", TemplateToken.BlockEnd
 
         let opened = System.Collections.Generic.Stack<char>()
         let mutable inside = true
@@ -418,7 +443,10 @@ type internal TemplateLexer private (source: string) =
             | brace ->
                 let place = from + brace
 
-                if place + 1 < found.Length && (found[place + 1] = '{' || found[place + 1] = '%' || found[place + 1] = '#') then
+                if
+                    place + 1 < found.Length
+                    && (found[place + 1] = '{' || found[place + 1] = '%' || found[place + 1] = '#')
+                then
                     next <- start + place
                 else
                     from <- place + 1
@@ -438,7 +466,13 @@ type internal TemplateLexer private (source: string) =
                 skipTo (next + 2 + (if sign = ' ' then 0 else 1))
                 comment ()
             | _ ->
-                add (if kind = '{' then TemplateToken.PrintBegin else TemplateToken.BlockBegin)
+                add (
+                    if kind = '{' then
+                        TemplateToken.PrintBegin
+                    else
+                        TemplateToken.BlockBegin
+                )
+
                 skipTo (next + 2 + (if sign = ' ' then 0 else 1))
                 tag (kind = '{')
 
@@ -460,9 +494,18 @@ type internal TemplateLexer private (source: string) =
                 )
             )
 
-        if template |> Seq.exists Char.IsSurrogate && not (PythonText.isWellFormed template) then
+        if
+            template |> Seq.exists Char.IsSurrogate
+            && not (PythonText.isWellFormed template)
+        then
             raise (TemplateFault(1, "the template is not valid Unicode"))
 
         let unified = template.Replace("\r\n", "\n").Replace('\r', '\n')
-        let source = if unified.EndsWith '\n' then unified.Substring(0, unified.Length - 1) else unified
+
+        let source =
+            if unified.EndsWith '\n' then
+                unified.Substring(0, unified.Length - 1)
+            else
+                unified
+
         (TemplateLexer source).Found

@@ -21,7 +21,10 @@ type internal TemplateLoopState(run: TemplateRun, items: TemplateValue seq, know
             false
 
     let next () =
-        if ahead.Count > 0 || fetch () then Some(ahead.Peek()) else None
+        if ahead.Count > 0 || fetch () then
+            Some(ahead.Peek())
+        else
+            None
 
     let length () =
         match known with
@@ -60,7 +63,9 @@ type internal TemplateLoopState(run: TemplateRun, items: TemplateValue seq, know
         | "depth0" -> number depth
         | "first" -> Some(TemplateValue.Bool(index = 0))
         | "last" -> Some(TemplateValue.Bool((next ()).IsNone))
-        | "previtem" -> previous |> Option.orElse (Some(TemplateValue.Undefined "there is no previous item"))
+        | "previtem" ->
+            previous
+            |> Option.orElse (Some(TemplateValue.Undefined "there is no previous item"))
         | "nextitem" -> next () |> Option.orElse (Some(TemplateValue.Undefined "there is no next item"))
         | "cycle" ->
             call "loop.cycle" (fun call ->

@@ -7,12 +7,17 @@ open System
 module internal TemplateMethods =
 
     let private bind = TemplateBinding.bind
+
     let private texts run (parts: string list) =
         parts |> List.map TemplateValue.Text |> Array.ofList |> TemplateValue.list run
 
     let private strip (cut: string option -> string -> string) (run: TemplateRun) (name: string) (s: string) call =
         let arguments = bind run name [ "chars" ] 0 call
-        let chars = arguments[0] |> TemplateBinding.orNone None (TemplateBinding.text run name >> Some)
+
+        let chars =
+            arguments[0]
+            |> TemplateBinding.orNone None (TemplateBinding.text run name >> Some)
+
         run.ChargeText(int64 s.Length)
         TemplateValue.Text(cut chars s)
 
@@ -21,7 +26,10 @@ module internal TemplateMethods =
         let most = arguments[1] |> TemplateBinding.orElse -1 (TemplateBinding.int run name)
         run.Charge(int64 s.Length)
 
-        match arguments[0] |> TemplateBinding.orNone None (TemplateBinding.text run name >> Some) with
+        match
+            arguments[0]
+            |> TemplateBinding.orNone None (TemplateBinding.text run name >> Some)
+        with
         | Some "" -> run.Fail $"{name}: the separator is empty"
         | Some separator when fromRight -> texts run (PythonText.splitRight separator most s)
         | Some separator -> texts run (PythonText.split separator most s)
@@ -37,8 +45,19 @@ module internal TemplateMethods =
             max 0 (min length (if n < 0 then n + length else n))
 
         let first = place 0 arguments[1]
-        let last = if arguments.Length > 2 then place length arguments[2] else length
-        first, last, (if first <= last then Some(PythonText.slice first last s) else None)
+
+        let last =
+            if arguments.Length > 2 then
+                place length arguments[2]
+            else
+                length
+
+        first,
+        last,
+        (if first <= last then
+             Some(PythonText.slice first last s)
+         else
+             None)
 
     let private find (last: bool) (run: TemplateRun) (name: string) (s: string) call =
         let arguments = bind run name [ "sub"; "start"; "end" ] 1 call
@@ -53,7 +72,10 @@ module internal TemplateMethods =
                 else
                     within.IndexOf(part, StringComparison.Ordinal)
 
-            if unit < 0 then -1 else first + PythonText.pointOf within unit
+            if unit < 0 then
+                -1
+            else
+                first + PythonText.pointOf within unit
         | _ -> -1
 
     let private ends (test: string -> string -> bool) (run: TemplateRun) (name: string) (s: string) call =
@@ -87,7 +109,12 @@ module internal TemplateMethods =
         let parts =
             if before = "" then
                 let points = PythonText.points s
-                let cuts = if most < 0 then points.Length + 1 else min most (points.Length + 1)
+
+                let cuts =
+                    if most < 0 then
+                        points.Length + 1
+                    else
+                        min most (points.Length + 1)
                 // The new text stands before every code point, and at the end.
                 [ ""
                   yield! Seq.take (max 0 (cuts - 1)) points
@@ -105,7 +132,9 @@ module internal TemplateMethods =
     let private justify (run: TemplateRun) name (s: string) call (place: int -> int) =
         let arguments = bind run name [ "width"; "fillchar" ] 1 call
         let width = TemplateBinding.int run name arguments[0].Value
-        let fill = arguments[1] |> TemplateBinding.orElse " " (TemplateBinding.text run name)
+
+        let fill =
+            arguments[1] |> TemplateBinding.orElse " " (TemplateBinding.text run name)
 
         if PythonText.length fill <> 1 then
             run.Fail $"{name}: the fill character must be exactly one character long"
@@ -128,7 +157,12 @@ module internal TemplateMethods =
             run.Fail $"{name}: the separator is empty"
 
         let parts =
-            match if last then PythonText.splitRight separator 1 s else PythonText.split separator 1 s with
+            match
+                if last then
+                    PythonText.splitRight separator 1 s
+                else
+                    PythonText.split separator 1 s
+            with
             | [ before; after ] -> [ before; separator; after ]
             | _ when last -> [ ""; ""; s ]
             | _ -> [ s; ""; "" ]
@@ -142,8 +176,7 @@ module internal TemplateMethods =
                 match item with
                 | TemplateValue.Text s
                 | TemplateValue.Markup s -> s
-                | other ->
-                    run.Fail $"join: expected strings, found a value of type '{TemplateValue.typeName other}'")
+                | other -> run.Fail $"join: expected strings, found a value of type '{TemplateValue.typeName other}'")
 
         run.ChargeText(
             int64 separator.Length * int64 (max 0 (parts.Length - 1))
@@ -154,7 +187,15 @@ module internal TemplateMethods =
 
     /// The methods of a text that are not supported, though Python has them.
     let private refusedOfText =
-        set [ "encode"; "format_map"; "translate"; "maketrans"; "expandtabs"; "isprintable"; "istitle"; "isidentifier" ]
+        set
+            [ "encode"
+              "format_map"
+              "translate"
+              "maketrans"
+              "expandtabs"
+              "isprintable"
+              "istitle"
+              "isidentifier" ]
 
     let private simple: Map<string, string -> TemplateValue> =
         let text f = f >> TemplateValue.Text
@@ -217,7 +258,8 @@ module internal TemplateMethods =
                   TemplateValue.Text(replace run s (text arguments[0].Value) (text arguments[1].Value) most))
               "removeprefix",
               (fun run name s call ->
-                  let part = TemplateBinding.text run name (TemplateBinding.one run name "prefix" call)
+                  let part =
+                      TemplateBinding.text run name (TemplateBinding.one run name "prefix" call)
 
                   TemplateValue.Text(
                       if s.StartsWith(part, StringComparison.Ordinal) then
@@ -227,7 +269,8 @@ module internal TemplateMethods =
                   ))
               "removesuffix",
               (fun run name s call ->
-                  let part = TemplateBinding.text run name (TemplateBinding.one run name "suffix" call)
+                  let part =
+                      TemplateBinding.text run name (TemplateBinding.one run name "suffix" call)
 
                   TemplateValue.Text(
                       if s.EndsWith(part, StringComparison.Ordinal) then
@@ -236,8 +279,7 @@ module internal TemplateMethods =
                           s
                   ))
               "join",
-              (fun run name s call ->
-                  TemplateValue.Text(joinAll run s (TemplateBinding.one run name "iterable" call)))
+              (fun run name s call -> TemplateValue.Text(joinAll run s (TemplateBinding.one run name "iterable" call)))
               "ljust", (fun run name s call -> TemplateValue.Text(justify run name s call (fun _ -> 0)))
               "rjust", (fun run name s call -> TemplateValue.Text(justify run name s call id))
               "center",
@@ -265,8 +307,7 @@ module internal TemplateMethods =
                 bind run name [] 0 call |> ignore
                 run.ChargeText(int64 s.Length)
                 f s)
-        | None when name = "format" ->
-            Some(fun call -> TemplateValue.Text(PythonFormat.format run (lookUp run) s call))
+        | None when name = "format" -> Some(fun call -> TemplateValue.Text(PythonFormat.format run (lookUp run) s call))
         | None ->
             match Map.tryFind name withArguments with
             | Some f -> Some(f run name s)
@@ -326,15 +367,7 @@ module internal TemplateMethods =
         | _ -> None
 
     let private changing =
-        set
-            [ "append"
-              "clear"
-              "pop"
-              "reverse"
-              "insert"
-              "sort"
-              "extend"
-              "remove" ]
+        set [ "append"; "clear"; "pop"; "reverse"; "insert"; "sort"; "extend"; "remove" ]
 
     let private changingDict = set [ "clear"; "pop"; "popitem"; "setdefault"; "update" ]
 
@@ -353,14 +386,16 @@ module internal TemplateMethods =
         (name: string)
         : TemplateValue option =
         let method found =
-            found |> Option.map (fun call -> TemplateValue.Function(TemplateFunction(name, call)))
+            found
+            |> Option.map (fun call -> TemplateValue.Function(TemplateFunction(name, call)))
 
         match value with
         | TemplateValue.Text s -> method (ofText lookUp run s name)
         | TemplateValue.Markup s ->
             match ofText lookUp run s name with
             | Some _ when not (List.contains name [ "startswith"; "endswith"; "find"; "count" ]) ->
-                run.Fail $"the method '{name}' of a string that is marked safe is not supported: take the filter 'safe' away"
+                run.Fail
+                    $"the method '{name}' of a string that is marked safe is not supported: take the filter 'safe' away"
             | found -> method found
         | TemplateValue.List items ->
             if changing.Contains name then unsafe name value

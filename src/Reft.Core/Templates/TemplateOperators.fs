@@ -34,10 +34,8 @@ module internal TemplateOperators =
         match a, b with
         | TemplateValue.Text x, TemplateValue.Text y -> TemplateValue.Text(joined run x y)
         | TemplateValue.Markup x, TemplateValue.Markup y -> TemplateValue.Markup(joined run x y)
-        | TemplateValue.Markup x, TemplateValue.Text y ->
-            TemplateValue.Markup(joined run x (PythonText.escapeHtml y))
-        | TemplateValue.Text x, TemplateValue.Markup y ->
-            TemplateValue.Markup(joined run (PythonText.escapeHtml x) y)
+        | TemplateValue.Markup x, TemplateValue.Text y -> TemplateValue.Markup(joined run x (PythonText.escapeHtml y))
+        | TemplateValue.Text x, TemplateValue.Markup y -> TemplateValue.Markup(joined run (PythonText.escapeHtml x) y)
         | Whole x, Whole y -> TemplateValue.integer run (x + y)
         | Number x, Number y -> TemplateValue.Float(x + y)
         | TemplateValue.List x, TemplateValue.List y ->
@@ -111,7 +109,11 @@ module internal TemplateOperators =
                 run.Fail "an integer is too large"
 
             if BigInteger.Abs x <= BigInteger.One then
-                TemplateValue.Int(if x.Sign < 0 && y.IsEven then BigInteger.One elif y.IsZero then BigInteger.One else x)
+                TemplateValue.Int(
+                    if x.Sign < 0 && y.IsEven then BigInteger.One
+                    elif y.IsZero then BigInteger.One
+                    else x
+                )
             else
                 TemplateValue.integer run (BigInteger.Pow(x, int y))
         | Number x, Number y ->

@@ -8,9 +8,13 @@ module internal TemplateOrder =
         match a, b with
         | (TemplateValue.Int _ | TemplateValue.Bool _), (TemplateValue.Int _ | TemplateValue.Bool _) ->
             a.AsInteger.CompareTo b.AsInteger
-        | TemplateValue.Float x, TemplateValue.Float y -> if x < y then -1 elif x > y then 1 else 0
+        | TemplateValue.Float x, TemplateValue.Float y ->
+            if x < y then -1
+            elif x > y then 1
+            else 0
         | TemplateValue.Float x, (TemplateValue.Int _ | TemplateValue.Bool _) ->
-            -(compareIn run symbol b a) |> fun order -> if System.Double.IsNaN x then 0 else order
+            -(compareIn run symbol b a)
+            |> fun order -> if System.Double.IsNaN x then 0 else order
         | (TemplateValue.Int _ | TemplateValue.Bool _), TemplateValue.Float y ->
             if System.Double.IsNaN y then
                 0
@@ -92,4 +96,7 @@ module internal TemplateOrder =
                 let left, right = List.splitAt (many.Length / 2) many
                 merge (sorted left) (sorted right) []
 
-        [ for item in items -> keys item, item ] |> sorted |> List.map snd |> Array.ofList
+        [ for item in items -> keys item, item ]
+        |> sorted
+        |> List.map snd
+        |> Array.ofList

@@ -93,7 +93,13 @@ module internal TemplateParser =
         | token -> parser.Fail $"expected '%%}}', found {token.Description}"
 
     /// The statements up to a tag with one of these names, which is then the current token; its name.
-    let rec private body (parser: ExpressionParser) (inLoop: bool) (opener: string) (openedAt: int) (ends: string list) =
+    let rec private body
+        (parser: ExpressionParser)
+        (inLoop: bool)
+        (opener: string)
+        (openedAt: int)
+        (ends: string list)
+        =
         let found = ResizeArray<TemplateStatement>()
         let mutable ended: string option = None
 
@@ -138,7 +144,14 @@ module internal TemplateParser =
         parser.Advance()
         statements, ended
 
-    and private macro (parser: ExpressionParser) (line: int) (name: string) (tag: string) parameters ends : TemplateMacro =
+    and private macro
+        (parser: ExpressionParser)
+        (line: int)
+        (name: string)
+        (tag: string)
+        parameters
+        ends
+        : TemplateMacro =
         let (parameters, statements), names =
             parser.Mentioned(fun () ->
                 let parameters = parameters ()
@@ -222,7 +235,8 @@ module internal TemplateParser =
         | "with" ->
             let values = ResizeArray<TemplateTarget * TemplateExpression>()
 
-            while parser.Current <> TemplateToken.BlockEnd && parser.Current <> TemplateToken.Symbol ":" do
+            while parser.Current <> TemplateToken.BlockEnd
+                  && parser.Current <> TemplateToken.Symbol ":" do
                 if values.Count > 0 then
                     parser.ExpectSymbol ","
 
@@ -234,7 +248,10 @@ module internal TemplateParser =
             one (TemplateStatementForm.With(List.ofSeq values, statements))
         | "macro" ->
             let name = parser.ExpectName()
-            one (TemplateStatementForm.Macro(macro parser line name "macro" (fun () -> parameters parser) [ "endmacro" ]))
+
+            one (
+                TemplateStatementForm.Macro(macro parser line name "macro" (fun () -> parameters parser) [ "endmacro" ])
+            )
         | "call" ->
             let mutable call = None
 
@@ -256,7 +273,8 @@ module internal TemplateParser =
                     [ "endcall" ]
 
             match call with
-            | Some({ Form = TemplateExpressionForm.Call _ } as call) -> one (TemplateStatementForm.CallBlock(call, caller))
+            | Some({ Form = TemplateExpressionForm.Call _ } as call) ->
+                one (TemplateStatementForm.CallBlock(call, caller))
             | _ -> raise (TemplateFault(line, "expected the call of a macro after 'call'"))
         | "filter" ->
             let filter = parser.BlockFilters(parser.Filter None)
@@ -280,7 +298,11 @@ module internal TemplateParser =
             let message =
                 match Map.tryFind name refused with
                 | Some why -> $"the statement '{name}' is not supported: {why}"
-                | None when name.StartsWith("end", StringComparison.Ordinal) || name = "else" || name = "elif" ->
+                | None when
+                    name.StartsWith("end", StringComparison.Ordinal)
+                    || name = "else"
+                    || name = "elif"
+                    ->
                     $"'{name}' closes nothing"
                 | None -> $"the statement '{name}' is not supported"
 

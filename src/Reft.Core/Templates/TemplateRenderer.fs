@@ -72,8 +72,12 @@ type internal TemplateRenderer(run: TemplateRun) =
             run.Fail $"'{TemplateValue.typeName other}' object is not callable"
 
     member private renderer.Arguments(scope: TemplateScope, arguments: TemplateArguments) : TemplateCall =
-        let positional = arguments.Arguments |> List.map (fun e -> renderer.Evaluate(scope, e))
-        let named = arguments.Keywords |> List.map (fun (name, e) -> name, renderer.Evaluate(scope, e))
+        let positional =
+            arguments.Arguments |> List.map (fun e -> renderer.Evaluate(scope, e))
+
+        let named =
+            arguments.Keywords
+            |> List.map (fun (name, e) -> name, renderer.Evaluate(scope, e))
 
         let rest =
             match arguments.Rest with
@@ -109,10 +113,8 @@ type internal TemplateRenderer(run: TemplateRun) =
             match scope.TryFind name with
             | Some value -> value
             | None -> TemplateValue.Undefined $"'{name}' is undefined"
-        | TemplateExpressionForm.List items ->
-            TemplateValue.list run [| for item in items -> evaluate item |]
-        | TemplateExpressionForm.Tuple items ->
-            TemplateValue.tuple run [| for item in items -> evaluate item |]
+        | TemplateExpressionForm.List items -> TemplateValue.list run [| for item in items -> evaluate item |]
+        | TemplateExpressionForm.Tuple items -> TemplateValue.tuple run [| for item in items -> evaluate item |]
         | TemplateExpressionForm.Dict pairs ->
             TemplateValue.dict run [| for key, value in pairs -> struct (evaluate key, evaluate value) |]
         | TemplateExpressionForm.Attribute(operand, name) ->
@@ -209,7 +211,12 @@ type internal TemplateRenderer(run: TemplateRun) =
             run.Enter()
             let local = inner scope
             let count = macro.Parameters.Length
-            let callee = if macro.Name = "caller" then "caller" else $"the macro '{macro.Name}'"
+
+            let callee =
+                if macro.Name = "caller" then
+                    "caller"
+                else
+                    $"the macro '{macro.Name}'"
 
             if call.Positional.Length > count then
                 if macro.UsesVarargs then
@@ -234,7 +241,12 @@ type internal TemplateRenderer(run: TemplateRun) =
             | _ -> ()
 
             if macro.UsesVarargs then
-                local.Set("varargs", TemplateValue.tuple run (Array.ofList (List.skip (min count call.Positional.Length) call.Positional)))
+                local.Set(
+                    "varargs",
+                    TemplateValue.tuple
+                        run
+                        (Array.ofList (List.skip (min count call.Positional.Length) call.Positional))
+                )
 
             if macro.UsesKwargs then
                 [| for name, value in extra -> struct (TemplateValue.Text name, value) |]
@@ -264,7 +276,11 @@ type internal TemplateRenderer(run: TemplateRun) =
         TemplateValue.Function(TemplateFunction($"macro {macro.Name}", call))
 
     member private renderer.Loop(scope: TemplateScope, loop: TemplateLoop, items: TemplateValue, depth: int) : unit =
-        let known = if loop.Condition.IsSome then None else TemplateOperators.tryLength items
+        let known =
+            if loop.Condition.IsSome then
+                None
+            else
+                TemplateOperators.tryLength items
 
         let kept =
             match loop.Condition with
@@ -294,7 +310,9 @@ type internal TemplateRenderer(run: TemplateRun) =
 
             TemplateValue.Text text
 
-        let shown = TemplateValue.Function(TemplateFunction("loop", recurse, state.Attribute))
+        let shown =
+            TemplateValue.Function(TemplateFunction("loop", recurse, state.Attribute))
+
         let mutable turns = 0
         let mutable go = true
 

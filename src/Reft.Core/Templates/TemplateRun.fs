@@ -45,7 +45,8 @@ type internal TemplateRun(now: DateTime) =
     member _.Now = now
 
     /// Stops the rendering.
-    member run.Fail(message: string) : 'a = raise (TemplateFault(run.Line, message))
+    member run.Fail(message: string) : 'a =
+        raise (TemplateFault(run.Line, message))
 
     /// Charges units of work.
     member run.Charge(units: int64) : unit =

@@ -51,13 +51,15 @@ type internal TemplateTarget =
 
 /// The parameters and the body of a macro or of a call block.
 type internal TemplateMacro =
-    { Name: string
-      Parameters: (string * TemplateExpression option) list
-      Body: TemplateStatement list
-      /// Whether the body mentions these names, which then take what no parameter does.
-      UsesVarargs: bool
-      UsesKwargs: bool
-      UsesCaller: bool }
+    {
+        Name: string
+        Parameters: (string * TemplateExpression option) list
+        Body: TemplateStatement list
+        /// Whether the body mentions these names, which then take what no parameter does.
+        UsesVarargs: bool
+        UsesKwargs: bool
+        UsesCaller: bool
+    }
 
 /// A statement of a template, with the line it stands on.
 and internal TemplateStatement =

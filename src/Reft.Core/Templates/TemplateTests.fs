@@ -35,7 +35,9 @@ module internal TemplateTests =
         | TemplateValue.List x, TemplateValue.List y
         | TemplateValue.Tuple x, TemplateValue.Tuple y -> Object.ReferenceEquals(x, y)
         | TemplateValue.Dict x, TemplateValue.Dict y -> Object.ReferenceEquals(x, y)
-        | _ -> TemplateValue.typeName a = TemplateValue.typeName b && TemplateValue.AreEqual(a, b)
+        | _ ->
+            TemplateValue.typeName a = TemplateValue.typeName b
+            && TemplateValue.AreEqual(a, b)
 
     let private isNumber value =
         match value with
@@ -89,8 +91,7 @@ module internal TemplateTests =
                   TemplateValue.AreEqual(remainder run value by, TemplateValue.int 0))
               "lower", (fun run value _ -> PythonText.isLower (TemplateText.str run value))
               "upper", (fun run value _ -> PythonText.isUpper (TemplateText.str run value))
-              "sameas",
-              (fun run value call -> same value (TemplateBinding.one run "the test 'sameas'" "other" call))
+              "sameas", (fun run value call -> same value (TemplateBinding.one run "the test 'sameas'" "other" call))
               "in",
               (fun run value call ->
                   TemplateOperators.contains run value (TemplateBinding.one run "the test 'in'" "seq" call))

@@ -22,7 +22,12 @@ module internal TemplateText =
            | _ -> true
 
     let private quoted (into: StringBuilder) (s: string) =
-        let quote = if s.Contains '\'' && not (s.Contains '"') then '"' else '\''
+        let quote =
+            if s.Contains '\'' && not (s.Contains '"') then
+                '"'
+            else
+                '\''
+
         into.Append quote |> ignore
 
         for rune in s.EnumerateRunes() do

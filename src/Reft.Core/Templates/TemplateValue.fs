@@ -75,10 +75,16 @@ type internal TemplateValue =
         | TemplateValue.Nothing -> 2
         | TemplateValue.Bool _
         | TemplateValue.Int _ -> value.AsInteger.GetHashCode()
-        | TemplateValue.Float x -> if Double.IsInteger x then (BigInteger x).GetHashCode() else x.GetHashCode()
+        | TemplateValue.Float x ->
+            if Double.IsInteger x then
+                (BigInteger x).GetHashCode()
+            else
+                x.GetHashCode()
         | TemplateValue.Text s
         | TemplateValue.Markup s -> s.GetHashCode()
-        | TemplateValue.Tuple items -> items.Items |> Array.fold (fun code item -> HashCode.Combine(code, item.GetHashCode())) 3
+        | TemplateValue.Tuple items ->
+            items.Items
+            |> Array.fold (fun code item -> HashCode.Combine(code, item.GetHashCode())) 3
         | _ -> 4
 
     /// The whole number that an integer or a bool is.
@@ -177,7 +183,8 @@ and internal TemplateRange =
         TemplateValue.Int(range.Start + range.Step * BigInteger i)
 
 /// What a template can call.
-and [<Sealed>] internal TemplateFunction(name: string, call: TemplateCall -> TemplateValue, attributes: string -> TemplateValue option) =
+and [<Sealed>] internal TemplateFunction
+    (name: string, call: TemplateCall -> TemplateValue, attributes: string -> TemplateValue option) =
     new(name, call) = TemplateFunction(name, call, (fun _ -> None))
     member _.Name = name
     member _.Call(arguments: TemplateCall) = call arguments
@@ -209,11 +216,9 @@ module internal TemplateValue =
         let items = TemplateItems values
         bounded run items.Depth items
 
-    let list (run: TemplateRun) (values: TemplateValue[]) =
-        TemplateValue.List(items run values)
+    let list (run: TemplateRun) (values: TemplateValue[]) = TemplateValue.List(items run values)
 
-    let tuple (run: TemplateRun) (values: TemplateValue[]) =
-        TemplateValue.Tuple(items run values)
+    let tuple (run: TemplateRun) (values: TemplateValue[]) = TemplateValue.Tuple(items run values)
 
     let view (run: TemplateRun) (name: string) (values: TemplateValue[]) =
         TemplateValue.View(name, items run values)

@@ -90,7 +90,7 @@ let private renderFolder (name: string option) (tools: bool) folder =
 
     templates
     |> ChatTemplates.choose name tools
-    |> ChatTemplate.render
+    |> JinjaTemplate.render
         { greeting with
             Variables = templates.SpecialTokens }
 
@@ -121,8 +121,14 @@ let tests =
           }
           test "chains of a usual length are no depth" {
               Expect.equal (render greeting (sprintf "{{ 0%s }}" (String.replicate 400 " + 1"))) "400" "sum"
-              let branches = [ for i in 1..2000 -> $"{{%% elif x == {i} %%}}{i}" ] |> String.concat ""
-              Expect.equal (render greeting ("{% set x = 1999 %}{% if false %}" + branches + "{% endif %}")) "1999" "elif"
+
+              let branches =
+                  [ for i in 1..2000 -> $"{{%% elif x == {i} %%}}{i}" ] |> String.concat ""
+
+              Expect.equal
+                  (render greeting ("{% set x = 1999 %}{% if false %}" + branches + "{% endif %}"))
+                  "1999"
+                  "elif"
           }
           test "line ends are one kind, and the last one goes" {
               Expect.equal (render greeting "a\r\nb\rc\n\n") "a\nb\nc\n" "text"
@@ -166,16 +172,24 @@ let tests =
               let talk content =
                   { greeting with
                       Messages =
-                          element $$"""[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": {{content}}}]"""
+                          element
+                              $$"""[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": {{content}}}]"""
                       ContinueFinalMessage = true }
 
-              let kept = "{% for m in messages %}<{{ m.content if m.content is string else m.content[0].text }}>{% endfor %}"
+              let kept =
+                  "{% for m in messages %}<{{ m.content if m.content is string else m.content[0].text }}>{% endfor %}"
+
               let trimmed = "{% for m in messages %}<{{ m.content | trim }}>{% endfor %}"
               Expect.equal (render (talk "\"So \"") kept) "<Hi><So " "as it is"
               Expect.equal (render (talk "\"So \"") trimmed) "<Hi><So" "trimmed"
               Expect.equal (render (talk """[{"type": "text", "text": "So"}]""") kept) "<Hi><So" "parts"
 
-              match outcome { talk "\"So\"" with AddGenerationPrompt = true } kept with
+              match
+                  outcome
+                      { talk "\"So\"" with
+                          AddGenerationPrompt = true }
+                      kept
+              with
               | Error message -> Expect.stringContains message "exclude each other" "both"
               | Ok text -> failtest $"found {text}"
 

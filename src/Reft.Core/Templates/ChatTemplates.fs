@@ -10,7 +10,7 @@ type ChatTemplates =
         /// <summary>The folder or file that was read.</summary>
         Source: string
         /// <summary>Templates by name; the usual one is <c>default</c>, one for tools <c>tool_use</c>.</summary>
-        Templates: (string * ChatTemplate) list
+        Templates: (string * JinjaTemplate) list
         /// <summary>The variables that transformers gives every template: <c>bos_token</c>, <c>eos_token</c> and so on.</summary>
         SpecialTokens: (string * JsonElement) list
     }
@@ -33,7 +33,10 @@ module ChatTemplates =
         let length = FileInfo(path).Length
 
         if length > 4L * int64 TemplateLimit.source then
-            raise (InvalidDataException $"{path}: the template has {length} bytes: expected at most {4 * TemplateLimit.source}")
+            raise (
+                InvalidDataException
+                    $"{path}: the template has {length} bytes: expected at most {4 * TemplateLimit.source}"
+            )
 
         try
             Text.UTF8Encoding(false, true).GetString(File.ReadAllBytes path).TrimStart('\ufeff')
@@ -41,23 +44,22 @@ module ChatTemplates =
             raise (InvalidDataException($"{path}: the template is not UTF-8", e))
 
     let private ofFile (path: string) =
-        ChatTemplate.parse path (readText path)
+        JinjaTemplate.parse path (readText path)
 
     /// What a configuration has as its chat template: a text, or a list of named ones.
-    let private ofConfig (config: JsonValue) : (string * ChatTemplate) list =
+    let private ofConfig (config: JsonValue) : (string * JinjaTemplate) list =
         match JsonValue.tryField "chat_template" config with
         | None -> []
         | Some value when value.Element.ValueKind = JsonValueKind.String ->
-            [ defaultName, ChatTemplate.parse $"{value.File}: {value.Key}" (JsonValue.string value) ]
+            [ defaultName, JinjaTemplate.parse $"{value.File}: {value.Key}" (JsonValue.string value) ]
         | Some value when value.Element.ValueKind = JsonValueKind.Array ->
             [ for item in JsonValue.items value do
                   let text = JsonValue.field "template" item
                   let name = item |> JsonValue.field "name" |> JsonValue.string
-                  name, ChatTemplate.parse $"{text.File}: {text.Key}" (JsonValue.string text) ]
+                  name, JinjaTemplate.parse $"{text.File}: {text.Key}" (JsonValue.string text) ]
         | Some value -> raise (JsonValue.unexpected "a template or a list of named templates" value)
 
-    let private textElement (text: string) =
-        JsonSerializer.SerializeToElement text
+    let private textElement (text: string) = JsonSerializer.SerializeToElement text
 
     /// Tokens are texts or objects with a text in them; a list of further tokens is a list of either.
     let rec private token (value: JsonValue) : JsonElement option =
@@ -76,8 +78,10 @@ module ChatTemplates =
         [ for key, value in JsonValue.fields config do
               if
                   key.EndsWith("_token", StringComparison.Ordinal)
-                  && (value.Element.ValueKind = JsonValueKind.String || value.Element.ValueKind = JsonValueKind.Object)
-                  || key = "additional_special_tokens" && value.Element.ValueKind = JsonValueKind.Array
+                  && (value.Element.ValueKind = JsonValueKind.String
+                      || value.Element.ValueKind = JsonValueKind.Object)
+                  || key = "additional_special_tokens"
+                     && value.Element.ValueKind = JsonValueKind.Array
               then
                   match token value with
                   | Some token -> key, token
@@ -99,7 +103,9 @@ module ChatTemplates =
               | Some path -> defaultName, ofFile path
               | None -> ()
               if Directory.Exists more then
-                  for path in Directory.GetFiles(more, "*.jinja") |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b)) do
+                  for path in
+                      Directory.GetFiles(more, "*.jinja")
+                      |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b)) do
                       (path |> Path.GetFileNameWithoutExtension |> string), ofFile path ]
 
         let templates =
@@ -151,7 +157,7 @@ module ChatTemplates =
     /// <c>default</c>, else the only one.
     /// </summary>
     /// <exception cref="T:System.IO.InvalidDataException">There is none: the message names those that there are.</exception>
-    let choose (name: string option) (hasTools: bool) (templates: ChatTemplates) : ChatTemplate =
+    let choose (name: string option) (hasTools: bool) (templates: ChatTemplates) : JinjaTemplate =
         let find name =
             templates.Templates |> List.tryFind (fst >> (=) name) |> Option.map snd
 
@@ -166,6 +172,8 @@ module ChatTemplates =
         match found with
         | Some template -> template
         | None ->
-            let names = String.Join(", ", templates.Templates |> List.map (fun (name, _) -> $"'{name}'"))
+            let names =
+                String.Join(", ", templates.Templates |> List.map (fun (name, _) -> $"'{name}'"))
+
             let wanted = name |> Option.defaultValue defaultName
             raise (InvalidDataException $"{templates.Source} has no chat template '{wanted}'; it has {names}")
