@@ -21,7 +21,7 @@ internal static class CommonOptions
         return option;
     }
 
-    public static ModelDtype DtypeOf(string? name) =>
+    private static ModelDtype DtypeOf(string? name) =>
         name switch
         {
             "fp32" => ModelDtype.Fp32,
@@ -29,10 +29,28 @@ internal static class CommonOptions
             _ => ModelDtype.AsFile,
         };
 
-    /// <summary>The model with its adapter, if one is given.</summary>
-    public static ReftModel Load(string folder, string? adapter, string? dtype)
+    public static Option<string?> Weights()
     {
-        var model = ReftModel.Load(folder, new ModelOptions { Dtype = DtypeOf(dtype) });
+        var option = Values.Text(
+            "--weights", "stored|int8", "How the matrices of the blocks are kept: as in the file where it is not given, or as 8-bit numbers, in half the memory of bf16.");
+        option.AcceptOnlyFromAmong("stored", "int8");
+        return option;
+    }
+
+    /// <summary>What <see cref="Weights"/> calls a format.</summary>
+    public static string NameOf(WeightFormat weights) => weights == WeightFormat.EightBit ? "int8" : "stored";
+
+    /// <summary>How a model is loaded.</summary>
+    public static ModelOptions ModelOptions(string? dtype, string? weights) => new()
+    {
+        Dtype = DtypeOf(dtype),
+        Weights = weights == "int8" ? WeightFormat.EightBit : WeightFormat.AsStored,
+    };
+
+    /// <summary>The model with its adapter, if one is given.</summary>
+    public static ReftModel Load(string folder, string? adapter, ModelOptions options)
+    {
+        var model = ReftModel.Load(folder, options);
         try
         {
             return adapter is null ? model : model.LoadAdapter(adapter);

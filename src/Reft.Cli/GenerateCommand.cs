@@ -24,6 +24,7 @@ internal static class GenerateCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """{"token_ids": [the new tokens], "text": …} for the prompt, too, rather than its text,""");
 
@@ -31,7 +32,7 @@ internal static class GenerateCommand
     {
         var command = new Command("generate", "Generate greedily after a prompt, or after each row of a file.")
         {
-            Model, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Json,
+            Model, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Weights, Json,
         };
         command.Validators.Add(result =>
         {
@@ -51,7 +52,9 @@ internal static class GenerateCommand
             ? DataRow.FromJsonLines(file, RowUse.Generate)
             : [new DataRow { Prompt = parsed.GetValue(Prompt), Source = "--prompt" }];
         using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+            parsed.GetRequiredValue(Model),
+            parsed.GetValue(Adapter),
+            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)));
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(

@@ -8,13 +8,14 @@ namespace Reft.Cli;
 internal static class InspectCommand
 {
     private static readonly Argument<string> Folder = new("DIR") { Description = "A model folder, or an adapter's." };
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json("what it holds");
 
     public static Command Create()
     {
         var command = new Command("inspect", "Show what a model or an adapter folder holds: parameters, trainable %, sites.")
         {
-            Folder, Json,
+            Folder, Weights, Json,
         };
         command.SetAction(Run);
         return command;
@@ -32,7 +33,7 @@ internal static class InspectCommand
         }
         else
         {
-            using var model = ReftModel.Load(folder);
+            using var model = ReftModel.Load(folder, CommonOptions.ModelOptions(null, parsed.GetValue(Weights)));
             Print(output, json, writer => WriteModel(writer, model), () => ModelText(folder, model));
         }
 
@@ -101,6 +102,8 @@ internal static class InspectCommand
         json.WriteNumber("trainable_percent", 0);
         json.WriteString("family", facts.Family);
         json.WriteString("dtype", facts.Dtype);
+        json.WriteString("weights", CommonOptions.NameOf(facts.Weights));
+        json.WriteNumber("weight_bytes", facts.WeightBytes);
         json.WriteNumber("layers", facts.LayerCount);
         json.WriteNumber("hidden_size", facts.HiddenSize);
         json.WriteNumber("heads", facts.HeadCount);
@@ -158,6 +161,7 @@ internal static class InspectCommand
         yield return $"model           {folder}";
         yield return $"parameters      {facts.ParameterCount:N0}, none of them trainable (0 %): adapters are";
         yield return $"family          {facts.Family}, computed in {facts.Dtype}";
+        yield return $"weights         {facts.WeightBytes / 1e6:N1} MB, {CommonOptions.NameOf(facts.Weights)}";
         yield return $"shape           {facts.LayerCount} layers, hidden {facts.HiddenSize}, MLP {facts.IntermediateSize}, {facts.HeadCount} heads of {facts.HeadSize} ({facts.KeyValueHeadCount} for keys and values)";
         yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {string.Join(", ", facts.EosIds)}";
         yield return model.Tokenizer is { } tokenizer

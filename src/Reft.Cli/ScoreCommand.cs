@@ -17,6 +17,7 @@ internal static class ScoreCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """one line per row, {"input_ids": […], "logprobs": [n − 1 values], "loss": the mean over the scored tokens},""");
 
@@ -24,7 +25,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Log-probabilities and loss of rows.")
         {
-            Model, Adapter, Input, BatchSize, Dtype, Json,
+            Model, Adapter, Input, BatchSize, Dtype, Weights, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -35,7 +36,9 @@ internal static class ScoreCommand
         using var output = new StandardOutput();
         var rows = DataRow.FromJsonLines(parsed.GetRequiredValue(Input), RowUse.Score);
         using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model), parsed.GetValue(Adapter), parsed.GetValue(Dtype));
+            parsed.GetRequiredValue(Model),
+            parsed.GetValue(Adapter),
+            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)));
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

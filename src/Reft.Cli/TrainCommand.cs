@@ -83,6 +83,7 @@ internal static class TrainCommand
         "--seed", "N", "The seed of fresh parameters and of the order of rows.", Preset.Seed, Values.Seed);
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json("the outcome");
 
     public static Command Create()
@@ -91,7 +92,7 @@ internal static class TrainCommand
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
             Model, Data, Output, EvalData, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
-            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Json,
+            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Weights, Json,
         };
         command.Validators.Add(result =>
         {
@@ -175,7 +176,7 @@ internal static class TrainCommand
         return ReftModel.Load(
             parsed.GetRequiredValue(Model),
             spec,
-            new ModelOptions { Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)), Seed = parsed.GetValue(Seed) });
+            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)) with { Seed = parsed.GetValue(Seed) });
     }
 
     private static ReftIntervention Intervention(string method, int? rank, IEnumerable<string> options) =>

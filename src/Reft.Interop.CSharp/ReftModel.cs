@@ -197,7 +197,13 @@ public sealed partial class ReftModel : IDisposable
             ModelDtype.Fp16 => torch.ScalarType.Float16,
             _ => null,
         };
-        return new Core.LoadOptions(dtype.ToOption(), DeviceOf(options.Device) ?? defaults.Device);
+        var weights = options.Weights switch
+        {
+            WeightFormat.AsStored => Core.WeightFormat.AsStored,
+            WeightFormat.EightBit => Core.WeightFormat.Int8,
+            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Weights, "no known format of weights"),
+        };
+        return new Core.LoadOptions(dtype.ToOption(), DeviceOf(options.Device) ?? defaults.Device, weights);
     }
 
     // Null is the CPU.

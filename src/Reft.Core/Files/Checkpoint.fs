@@ -13,19 +13,16 @@ type LoadOptions =
         Dtype: torch.ScalarType option
         /// Where to compute.
         Device: torch.Device
+        /// How the matrices of the blocks are kept.
+        Weights: WeightFormat
     }
 
 /// <summary>A model with its weights, which it owns: dispose it when the model is done.</summary>
 [<Sealed>]
 type LoadedModel
     internal
-    (
-        folder: string,
-        model: Transformer,
-        tensors: IReadOnlyDictionary<string, Tensor>,
-        eosIds: int list,
-        fingerprint: string
-    ) =
+    (folder: string, model: Transformer, store: WeightStore, format: WeightFormat, eosIds: int list, fingerprint: string)
+    =
 
     /// <summary>The folder it was loaded from.</summary>
     member _.Folder: string = folder
@@ -36,8 +33,19 @@ type LoadedModel
     /// <summary>Its shape.</summary>
     member _.Config: ModelConfig = model.Config
 
-    /// <summary>Its weights by their names in the file.</summary>
-    member _.Tensors: IReadOnlyDictionary<string, Tensor> = tensors
+    /// <summary>
+    /// Its weights by their names in the file. A matrix that was loaded as int8 is its whole numbers [out, in], without what
+    /// its rows are multiplied by.
+    /// </summary>
+    member _.Tensors: IReadOnlyDictionary<string, Tensor> = store.Tensors
+
+    /// <summary>How the matrices of its blocks are kept.</summary>
+    member _.Weights: WeightFormat = format
+
+    /// <summary>What its weights take, in bytes, whether in the process's own memory or in the mapped file.</summary>
+    member _.WeightBytes: int64 =
+        Seq.append store.Tensors.Values store.Scales.Values
+        |> Seq.sumBy (fun tensor -> tensor.numel () * tensor.element_size ())
 
     /// <summary>The tokens that end a generation.</summary>
     member _.EosIds: int list = eosIds
@@ -46,9 +54,7 @@ type LoadedModel
     member _.Fingerprint: string = fingerprint
 
     interface IDisposable with
-        member _.Dispose() =
-            for tensor in tensors.Values do
-                tensor.Dispose()
+        member _.Dispose() = (store :> IDisposable).Dispose()
 
 /// <summary>Models as Hugging Face folders.</summary>
 [<RequireQualifiedAccess>]
@@ -56,11 +62,13 @@ module Checkpoint =
 
     let private weightDtypes = [ "F32"; "F16"; "BF16" ]
 
-    /// <summary>The file's dtype, on the CPU.</summary>
+    /// <summary>The file's dtype, on the CPU, weights as they are stored.</summary>
     let defaults () : LoadOptions =
         Native.load ()
 
-        { Dtype = None; Device = torch.CPU }
+        { Dtype = None
+          Device = torch.CPU
+          Weights = WeightFormat.AsStored }
 
     let private shapeText (shape: int64 list) = "[" + String.Join(", ", shape) + "]"
 
@@ -135,31 +143,6 @@ module Checkpoint =
         | None, torch.ScalarType.Float16 when options.Device.``type`` = DeviceType.CPU -> torch.bfloat16
         | None, dtype -> dtype
 
-    /// One tensor that no scope owns: a view of the file where dtype and device are already right.
-    let private materialise
-        (dtype: torch.ScalarType)
-        (device: torch.Device)
-        (file: SafetensorsFile)
-        (entry: TensorEntry)
-        =
-        use _ = torch.NewDisposeScope()
-        let view = file.Read entry.Name
-        view.``to``(dtype, device).DetachFromDisposeScope()
-
-    let private materialiseAll dtype device (rows: (string * SafetensorsFile * TensorEntry) list) =
-        let tensors = Dictionary<string, Tensor>(StringComparer.Ordinal)
-
-        try
-            for name, file, entry in rows do
-                tensors.Add(name, materialise dtype device file entry)
-
-            tensors
-        with _ ->
-            for tensor in tensors.Values do
-                tensor.Dispose()
-
-            reraise ()
-
     /// <summary>
     /// Loads a model folder: <c>config.json</c> and its safetensors weights. On a CPU and in the file's own dtype nothing
     /// is copied: the weights are the mapped file.
@@ -185,16 +168,33 @@ module Checkpoint =
             |> matched family config folder
 
         let byName =
-            dict (found |> List.map (fun (name, file, entry) -> name, (name, file, entry)))
+            dict (found |> List.map (fun (name, file, entry) -> name, struct (file, entry)))
 
-        let rows = names |> List.map (fun name -> byName[name])
-        let dtype = rows |> List.map (fun (_, _, entry) -> entry) |> dtypeFor options
-        let tensors = rows |> materialiseAll dtype options.Device
-        // What generation stops at is said by generation_config.json, where there is one.
-        let model =
-            family.Build { config with EosIds = eosIds } (Weights.ofTensors (fun name -> tensors[name]))
+        let dtype =
+            names
+            |> List.map (fun name ->
+                let struct (_, entry) = byName[name]
+                entry)
+            |> dtypeFor options
 
-        new LoadedModel(folder, model, tensors, eosIds, Fingerprint.ofWeights config weights)
+        let rows =
+            readOnlyDict
+                [ for name in names do
+                      let struct (file, entry) = byName[name]
+                      name, struct (entry.Name, file) ]
+
+        let store = new WeightStore(dtype, options.Device, rows)
+
+        try
+            // What generation stops at is said by generation_config.json, where there is one.
+            let model =
+                family.Build { config with EosIds = eosIds } (store.Weights options.Weights)
+
+            store.Complete()
+            new LoadedModel(folder, model, store, options.Weights, eosIds, Fingerprint.ofWeights config weights)
+        with _ ->
+            (store :> IDisposable).Dispose()
+            reraise ()
 
     /// <summary>Loads a model folder in the file's dtype, on the CPU; see <see cref="M:Reft.Core.CheckpointModule.loadWith"/>.</summary>
     let load (folder: string) : LoadedModel = loadWith (defaults ()) folder

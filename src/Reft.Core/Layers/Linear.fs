@@ -9,7 +9,7 @@ type LinearWeight =
     | Dense of Tensor
     /// Wᵀ [in, out], as GPT-2's files hold it.
     | Transposed of Tensor
-    /// Whole numbers [out, in] int8 and what each row is multiplied by [out, 1], in the model's dtype.
+    /// Whole numbers [out, in] int8 and what each row is multiplied by [out, 1], in the model's dtype; see <see cref="T:Reft.Core.Int8Module"/>.
     | Int8 of values: Tensor * scale: Tensor
 
 /// <summary>
@@ -70,7 +70,9 @@ module Linear =
             | LinearWeight.Dense weight -> torch.nn.functional.linear (x, weight, bias)
             | LinearWeight.Transposed weight -> Scope.run (fun () -> torch.nn.functional.linear (x, weight.t (), bias))
             | LinearWeight.Int8(values, scale) ->
-                Scope.run (fun () -> torch.nn.functional.linear (x, values.``to`` x.dtype * scale, bias))
+                match linear.Bias with
+                | Some bias -> Scope.run (fun () -> Int8.product values scale x + bias)
+                | None -> Int8.product values scale x
 
         if linear.Updates.IsEmpty then
             main ()
