@@ -28,6 +28,15 @@ module ConfigFile =
         let root = JsonValue.read MaximumBytes path
         let kind = JsonValue.field "model_type" root
 
+        match JsonValue.tryField "quantization_config" root with
+        | Some quantised ->
+            raise (
+                JsonValue.unexpected
+                    "no such key: these weights are quantised by another library; take the model's own F32, F16 or BF16 weights"
+                    quantised
+            )
+        | None -> ()
+
         match kind |> JsonValue.string |> Families.tryFind with
         | Some family -> family.ReadConfig root
         | None -> raise (JsonValue.unexpected $"a supported model type ({Families.names})" kind)

@@ -24,12 +24,9 @@ module Activation =
     /// <summary>x ↦ x · sigmoid(x), as in Llama's MLP.</summary>
     let silu = named "silu" torch.nn.functional.silu
 
-    /// <summary>The tanh approximation of GELU: 0.5 x (1 + tanh(√(2/π)(x + 0.044715 x³))).</summary>
+    /// The tanh approximation of GELU: 0.5 x (1 + tanh(√(2/π)(x + 0.044715 x³))).
     let private geluTanh (x: Tensor) =
-        let inner =
-            (x + x.pow (3.0f.ToScalar()) * 0.044715f) * sqrt (2.0f / System.MathF.PI)
-
-        x * 0.5f * (inner.tanh () + 1.0f)
+        torch.nn.functional.gelu (x, Modules.GELU.Approximate.tanh, false)
 
     /// <summary>Every activation function, by name.</summary>
     let all: Activation list =

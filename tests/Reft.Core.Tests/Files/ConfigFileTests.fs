@@ -131,7 +131,9 @@ let tests =
               refuses [ "'model_type'"; "llama"; "found \"t5\"" ] (withKey "model_type" "\"t5\"")
 
               refuses
-                  [ "'rope_scaling.rope_type'"; "default, linear, dynamic, llama3"; "ntk-by-parts" ]
+                  [ "'rope_scaling.rope_type'"
+                    "default, linear, dynamic, llama3"
+                    "ntk-by-parts" ]
                   (withKey "rope_scaling" """{"rope_type":"ntk-by-parts","factor":2.0}""")
 
               refuses
@@ -145,6 +147,10 @@ let tests =
               refuses
                   [ "'factor'"; "in 'rope_scaling'"; "missing" ]
                   (withKey "rope_scaling" """{"rope_type":"linear"}""")
+
+              refuses
+                  [ "'quantization_config'"; "quantised by another library" ]
+                  (withKey "quantization_config" """{"quant_method":"gptq","bits":4}""")
 
               refuses [ "'hidden_act'"; "silu"; "mish" ] (withKey "hidden_act" "\"mish\"")
           }

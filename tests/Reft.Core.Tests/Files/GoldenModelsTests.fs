@@ -114,6 +114,112 @@ let private gradients (name: string) =
             | null -> failtestf "%s has no gradient" weight
             | actual -> Golden.expectClose tolerance gradient actual weight)
 
+/// In bf16 the numbers are those of fp32 but for its three digits, also of the last token by way of the cache.
+let private narrow (name: string) =
+    Golden.inTemporaryFolder (fun _ ->
+        let folder = Golden.path [ "a_models"; name; "model" ]
+        use wide = Checkpoint.load folder
+
+        use narrow =
+            Checkpoint.loadWith
+                { Checkpoint.defaults () with
+                    Dtype = Some torch.bfloat16 }
+                folder
+
+        let row = [| 5L; 9L; 31L; 77L; 120L; 8L; 45L; 200L; 17L; 33L; 64L; 101L |]
+        let last = row.Length - 1
+        let ids = torch.tensor(row).unsqueeze 0L
+
+        let span length =
+            [| RowSpan.contiguous 0 length length |]
+
+        let logits cache offset (ids: Tensor) (model: Transformer) =
+            let context =
+                model
+                |> Transformer.context cache offset (int ids.shape[1]) (span (offset + int ids.shape[1]))
+
+            model |> Transformer.logits context ids
+
+        let expected = wide.Model |> logits None 0 ids
+        let found = narrow.Model |> logits None 0 ids
+        Golden.expectClose 0.05 expected found "in one pass"
+
+        use cache = narrow.Model |> Transformer.cache 1 row.Length
+        let first = narrow.Model |> logits (Some cache) 0 (ids.narrow (1L, 0L, int64 last))
+
+        let next =
+            narrow.Model |> logits (Some cache) last (ids.narrow (1L, int64 last, 1L))
+
+        let stepwise = torch.cat (ResizeArray [ first; next ], 1L)
+        Golden.expectClose 0.05 expected stepwise "by way of the cache")
+
+/// transformers' rule for Phi-3: divisors by length, and √(1 + ln s / ln L) for a context stretched s times.
+let private longRope () =
+    Golden.inTemporaryFolder (fun folder ->
+        let path = Path.Combine(folder, "config.json")
+
+        File.WriteAllText(
+            path,
+            """{"model_type":"phi3","hidden_size":16,"num_hidden_layers":1,"num_attention_heads":2,
+                "intermediate_size":8,"vocab_size":9,"max_position_embeddings":64,"partial_rotary_factor":0.5,
+                "original_max_position_embeddings":16,
+                "rope_scaling":{"type":"longrope","short_factor":[1.0,2.0],"long_factor":[4.0,8.0]}}"""
+        )
+
+        let config = ConfigFile.read path
+
+        let frequencies =
+            Rotary.inverseFrequencies 4 config.RopeTheta config.RopeScaling
+            >> Array.map float
+
+        let expectAll expected length =
+            Array.iter2
+                (fun e a -> Expect.floatClose Accuracy.medium a e $"length {length}")
+                expected
+                (frequencies length)
+
+        expectAll [| 1.0; 0.01 / 2.0 |] 16
+        expectAll [| 1.0 / 4.0; 0.01 / 8.0 |] 17
+
+        Expect.floatClose
+            Accuracy.high
+            (Rotary.attentionFactor config.RopeScaling)
+            (sqrt (1.0 + log 4.0 / log 16.0))
+            "factor")
+
+/// The hub's own GPT-2 has no prefix, old masks, and sometimes the tied head.
+let private oldNames () =
+    Golden.inTemporaryFolder (fun folder ->
+        let from = Golden.path [ "a_models"; "gpt2"; "model" ]
+        use expected = Checkpoint.load from
+
+        let strip (name: string) = name.Substring "transformer.".Length
+
+        let tensors =
+            [ for entry in expected.Tensors do
+                  strip entry.Key, entry.Value
+              "h.0.attn.bias", torch.ones (1L, 1L, 4L, 4L)
+              "lm_head.weight", expected.Tensors["transformer.wte.weight"].clone() ]
+
+        File.Copy(Path.Combine(from, "config.json"), Path.Combine(folder, "config.json"))
+        let path = Path.Combine(folder, "model.safetensors")
+
+        let write tensors =
+            use stream = File.Create path
+            Safetensors.writer Map.empty tensors stream
+
+        write tensors
+
+        do
+            use found = Checkpoint.load folder
+            Expect.equal found.Fingerprint expected.Fingerprint "the same model"
+
+        let name, tensor = tensors.Head
+        write (("transformer." + name, tensor.clone ()) :: tensors)
+
+        Golden.throwsWith<InvalidDataException> [ "one tensor"; "transformer." + name ] (fun () ->
+            Checkpoint.load folder |> ignore))
+
 /// Both styles say the same, and so does what is written of it.
 let private rewritten (name: string) =
     Golden.inTemporaryFolder (fun folder ->
@@ -180,10 +286,14 @@ let tests =
                   matches name "config.json" AttentionKernel.Plain "left"
               }
 
+              test $"{name}, in bf16" { narrow name }
               test $"{name}, its configuration written and read" { rewritten name }
 
           for name in [ "llama"; "gpt2"; "gpt_neox" ] do
               test $"gradients of every weight, {name}" { gradients name }
+
+          test "Phi-3's long context" { longRope () }
+          test "GPT-2's old names" { oldNames () }
 
           for case, theta, scaling in
               [ "default", 1e4, RopeScaling.Default

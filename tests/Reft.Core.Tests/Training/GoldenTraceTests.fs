@@ -19,6 +19,8 @@ type private Dataset =
 type private Run =
     {
         Case: string
+        /// The base model's folder among the golden checkpoints.
+        Base: string
         Sites: Site list
         Tied: bool
         First: int
@@ -46,7 +48,15 @@ let private runs =
       "consreft_share"
       "lobireft_share"
       "direft_share"
-      "nodireft_share" ]
+      "nodireft_share"
+      "arch_gemma"
+      "arch_gemma2"
+      "arch_gpt2"
+      "arch_llama31_rope"
+      "arch_mistral_sw8"
+      "arch_phi3"
+      "arch_qwen2"
+      "arch_qwen3" ]
 
 let private ints (value: JsonValue) =
     value
@@ -73,6 +83,7 @@ let private read case : Run =
     let keys = field "intervention_keys" |> JsonValue.items |> List.map JsonValue.string
 
     { Case = case
+      Base = (text "base_model").Split('/')[1]
       Sites = layers |> List.distinct |> List.map (fun layer -> Site.create layer place)
       Tied = tied
       First = first
@@ -174,9 +185,9 @@ let private modulesOf run (values: string -> Parameters) =
 /// The parameters before the first step. The golden files hold R and torch's base as they were then, but the rest as it
 /// became (their tensors were saved by reference). pyreft draws them from torch's generator, seeded with 42: R and base,
 /// or the projection, and then the source, module by module. Drawn again here, R and base are those of the file.
-let private initial run (map: OrthonormalMap) (golden: Map<string, Tensor>) =
+let private initial run (width: int) (map: OrthonormalMap) (golden: Map<string, Tensor>) =
     use generator = new torch.Generator(42UL, torch.CPU)
-    let width, rank = 64L, int64 run.Rank
+    let width, rank = int64 width, int64 run.Rank
 
     let normal rows columns =
         torch.randn ([| rows; columns |], generator = generator)
@@ -245,6 +256,19 @@ let private saved run (golden: Map<string, Tensor>) (prefix: string -> string) =
             (fun name -> golden.TryFind(prefix theirs + name))
             (golden.TryFind $"init.{theirs}.buffer.rotate_layer.parametrizations.weight.0.base"))
 
+/// The loss of a run. Where a model has learnt positions, pyreft's sink token shifts every row by one in training, though
+/// not in generation.
+let private loss run map (model: Transformer) : Loss =
+    match run.Dataset, model.Config.Family with
+    | SinkBefore, "gpt2" ->
+        Loss.reftIn
+            (fun _ context ->
+                { context with
+                    PositionIds = context.PositionIds.add (1L.ToScalar()) })
+            (spec run map)
+            model
+    | _ -> Loss.reft (spec run map) model
+
 let private train run (map: OrthonormalMap) golden (model: Transformer) =
     let rows = examples run |> Array.map fst
     let steps = (trace run "loss_exact").Length
@@ -260,11 +284,13 @@ let private train run (map: OrthonormalMap) golden (model: Transformer) =
             Schedule = run.Schedule
             ClipNorm = run.Clip }
 
-    let state = initial run map golden |> TrainState.create (Rng.ofSeed 0L)
+    let state =
+        initial run model.Config.Hidden map golden |> TrainState.create (Rng.ofSeed 0L)
+
     let reports = ResizeArray<StepReport>()
     let mutable last = state
 
-    for report, next in Trainer.steps options (Loss.reft (spec run map) model) state batches do
+    for report, next in Trainer.steps options (loss run map model) state batches do
         reports.Add report
         last <- next
 
@@ -289,7 +315,7 @@ let private firstBatch run =
     |> Batch.create PaddingSide.Right
 
 let private evaluation run map model theta =
-    Trainer.evaluate (Loss.reft (spec run map) model) theta [ firstBatch run ]
+    Trainer.evaluate (loss run map model) theta [ firstBatch run ]
 
 /// The prompts of the golden generations (left padded, masked), and the new tokens of a result.
 let private generations (golden: Map<string, Tensor>) moment =
@@ -376,14 +402,14 @@ let private close tolerance expected actual what =
     Expect.floatClose { absolute = 0.0; relative = tolerance } actual (float ((expected: Tensor).item<float32>())) what
 
 let private reproduces run () =
-    use loaded = Checkpoint.load (Golden.path [ "a_models"; "llama"; "model" ])
+    use loaded = Checkpoint.load (Golden.path [ "a_models"; run.Base; "model" ])
     let golden = Golden.tensors [ "d_e2e"; run.Case; "tensors.safetensors" ]
     let map = Orthonormal.householder
-    let start = initial run map golden
+    let start = initial run loaded.Config.Hidden map golden
     close 1e-5 golden["before.loss_batch0"] (evaluation run map loaded.Model start) "loss before"
 
     let gradient =
-        dsharp.grad (fun v -> Loss.reft (spec run map) loaded.Model (firstBatch run) (start.OfVector v)) start.Vector
+        dsharp.grad (fun v -> loss run map loaded.Model (firstBatch run) (start.OfVector v)) start.Vector
         |> start.OfVector
 
     let first = saved run golden (fun theirs -> $"grad_step0.{theirs}.")
@@ -409,7 +435,7 @@ let private reproduces run () =
     expectGenerations run map loaded.Model golden "after" trained.Parameters
 
 let private defaultMap run () =
-    use loaded = Checkpoint.load (Golden.path [ "a_models"; "llama"; "model" ])
+    use loaded = Checkpoint.load (Golden.path [ "a_models"; run.Base; "model" ])
     let golden = Golden.tensors [ "d_e2e"; run.Case; "tensors.safetensors" ]
     let reports, trained = train run Orthonormal.qr golden loaded.Model
 
