@@ -41,6 +41,15 @@ module private PackedProduct =
         | :? Tensor as y -> y
         | other -> invalidOp $"expected a tensor of the int8 product, found {other}"
 
+module private Precision =
+
+    /// What sums are taken in.
+    let wider (dtype: torch.ScalarType) : torch.ScalarType =
+        if dtype = torch.float64 then
+            torch.float64
+        else
+            torch.float32
+
 /// Products without a graph. The matrix is expanded a chunk of rows at a time: never the whole of it, and each chunk is
 /// multiplied while it is still near the processor.
 module private ChunkedProduct =
@@ -81,9 +90,9 @@ module private ChunkedProduct =
         match spans matrix.Values with
         | [ whole ] -> part whole
         | spans ->
-            // Summed in fp32, as within a product.
+            // Summed without rounding to bf16 in between, as within a product.
             let sum =
-                torch.zeros (g.shape[0], matrix.Values.shape[1], dtype = torch.float32, device = g.device)
+                torch.zeros (g.shape[0], matrix.Values.shape[1], dtype = Precision.wider g.dtype, device = g.device)
 
             for span in spans do
                 use part = part span
@@ -188,7 +197,8 @@ module Int8 =
     /// <param name="values">Whole numbers, int8. [out, in]</param>
     /// <param name="scale">What each row is multiplied by. [out, 1]</param>
     let dequantise (dtype: torch.ScalarType) (values: Tensor) (scale: Tensor) : Tensor =
-        Scope.run (fun () -> (values.``to`` torch.float32 * scale.``to`` torch.float32).``to`` dtype)
+        let wide = Precision.wider dtype
+        Scope.run (fun () -> (values.``to`` wide * scale.``to`` wide).``to`` dtype)
 
     /// <summary>
     /// x Wᵀ, differentiable with respect to x to every order: neither pass holds the whole matrix in another dtype than int8.

@@ -129,15 +129,15 @@ let tests =
               Expect.equal (Linear.outputs int8) 24L "width")
 
           case "derivatives are those of the dequantised matrix, to the second order" (fun () ->
+              // In fp64, where two orders of summing differ by 1e-16; the second is of several chunks.
               for outputs, inputs in [ 24L, 32L; 600L, 8192L ] do
-                  let values, scale = draw 5 [ outputs; inputs ] |> Int8.quantise torch.float32
-                  let dense = Int8.dequantise torch.float32 values scale
-                  let x = draw 9 [ 3L; inputs ]
-                  let direction = draw 10 [ 3L; inputs ]
+                  let values, scale = draw 5 [ outputs; inputs ] |> Int8.quantise torch.float64
+                  let dense = Int8.dequantise torch.float64 values scale
+                  let x = (draw 9 [ 3L; inputs ]).``to`` torch.float64
+                  let direction = (draw 10 [ 3L; inputs ]).``to`` torch.float64
 
                   let curved (y: Tensor) =
-                      // Outputs of about 1: where they are large, a sine magnifies every rounding.
-                      let y = y / sqrt (float32 inputs)
+                      let y = y / sqrt (float inputs)
                       (y.square () * y.sin ()).sum()
 
                   let int8 (x: Tensor) =
@@ -146,10 +146,10 @@ let tests =
                   let plain (x: Tensor) =
                       torch.nn.functional.linear (x, dense) |> curved
 
-                  Golden.expectClose 1e-6 (dsharp.grad plain x) (dsharp.grad int8 x) "gradient"
+                  Golden.expectClose 1e-12 (dsharp.grad plain x) (dsharp.grad int8 x) "gradient"
 
                   Golden.expectClose
-                      1e-5
+                      1e-12
                       (dsharp.hessianv plain x direction)
                       (dsharp.hessianv int8 x direction)
                       "second derivative")
