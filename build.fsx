@@ -4,6 +4,7 @@
 #r "nuget: Fake.Core.Target, 6.2.0"
 #load "build/Shell.fsx"
 #load "build/Packages.fsx"
+#load "build/Vocabularies.fsx"
 #load "build/Tests.fsx"
 #load "build/DocsCheck.fsx"
 #load "build/PackCheck.fsx"
@@ -91,6 +92,7 @@ let targets =
       "quickstart", "fine-tune the small model of this repository, in C#", [ "build" ], quickstart
       "test", "run all tests but those that take minutes", [ "build" ], (fun () -> test false)
       "test-long", "run all tests", [ "build" ], (fun () -> test true)
+      "install-vocabularies", "install real vocabularies for test-long and bench, by npm", [], Vocabularies.install
       "format", "format F# and C# sources", [ "restore" ], format
       "format-check", "fail if a source is not formatted", [ "restore" ], formatCheck
       "examples", "run every example script and project", [ "build" ], examples

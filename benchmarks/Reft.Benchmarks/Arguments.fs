@@ -6,7 +6,7 @@ open TorchSharp
 
 type Arguments =
     {
-        /// ratios, pyreft, load, edit, int8, scale or all.
+        /// ratios, pyreft, load, edit, int8, scale, tokens or all.
         Command: string
         /// A smoke run: a few rounds, few steps. Its figures mean nothing.
         Quick: bool
@@ -39,6 +39,7 @@ let usage =
   edit     one LoReFT edit with its gradient at the width of a 7B model, against the formula as pyreft writes it
   int8     the model of this repository with int8 weights: what that costs in accuracy, and saves
   scale    a random checkpoint of the shape of Llama-2-7B, as stored and as int8: memory, bytes read, scoring, a LoReFT step
+  tokens   real vocabularies on one thread: tokens per second, loading, memory (needs the target install-vocabularies)
   all      ratios, pyreft, edit and int8, and load unless --quick
 
   --quick            a smoke run in a few rounds: it shows that everything runs, its figures mean nothing
@@ -49,6 +50,7 @@ let usage =
   --steps N          of ratios: optimizer steps of the memory comparison (default 1000)
   --folder DIR       of load and scale: where the checkpoint of 2.5 or 13.5 GB is written; one that is there already is
                      used (default: a new folder in the system's temporary folder)
+                     of tokens: where the vocabularies are (default: REFT_NPM_PACKAGES, or artifacts/vocabularies)
   --weights NAME     of scale: stored, int8 or both (default both)
   --keep             of load and scale: leave the checkpoint where it is"""
 
@@ -121,7 +123,7 @@ let rec private read (options: Arguments) (rest: string list) =
 /// The arguments, or what is wrong with them.
 let parse (args: string list) : Result<Arguments, string> =
     match args with
-    | ("ratios" | "pyreft" | "load" | "edit" | "int8" | "scale" | "all" as command) :: rest ->
+    | ("ratios" | "pyreft" | "load" | "edit" | "int8" | "scale" | "tokens" | "all" as command) :: rest ->
         try
             read (defaults command) rest |> Ok
         with :? ArgumentException as e ->

@@ -12,6 +12,7 @@ let private run (options: Arguments) =
     | "edit" -> Edit.run options
     | "int8" -> Int8Cost.run options
     | "scale" -> Scale.run options
+    | "tokens" -> Tokens.run options
     | _ ->
         // Each in a process of its own, as when it is run alone.
         [ "ratios"

@@ -6,6 +6,8 @@ namespace Reft.Cli;
 internal static class GenerateCommand
 {
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string?> Prompt = Values.Text("--prompt", "TEXT", "A prompt.");
     private static readonly Option<string?> Input = Values.Text(
@@ -25,6 +27,8 @@ internal static class GenerateCommand
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
     private static readonly Option<string?> Weights = CommonOptions.Weights();
+    private static readonly Option<string?> Lora = CommonOptions.Lora();
+    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """{"token_ids": [the new tokens], "text": …} for the prompt, too, rather than its text,""");
 
@@ -32,7 +36,7 @@ internal static class GenerateCommand
     {
         var command = new Command("generate", "Generate greedily after a prompt, or after each row of a file.")
         {
-            Model, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Weights, Json,
+            Model, Revision, Offline, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Weights, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
         {
@@ -51,14 +55,18 @@ internal static class GenerateCommand
         IReadOnlyList<DataRow> rows = parsed.GetValue(Input) is { } file
             ? DataRow.FromJsonLines(file, RowUse.Generate)
             : [new DataRow { Prompt = parsed.GetValue(Prompt), Source = "--prompt" }];
+        var folder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
         using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model),
+            folder,
             parsed.GetValue(Adapter),
-            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)));
+            CommonOptions.ModelOptions(
+                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)));
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(
-                $"--prompt: {model.TokenizerProblem ?? "the model's folder holds no tokenizer.json"}; text cannot be read: give rows of token ids by --input");
+                $"--prompt: {model.TokenizerProblem ?? "the model's folder holds no tokenizer.json or tokenizer.model"}; text cannot be read: give rows of token ids by --input");
         }
 
         var options = new GenerationOptions

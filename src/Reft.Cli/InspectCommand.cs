@@ -7,7 +7,14 @@ namespace Reft.Cli;
 /// <summary><c>reft inspect</c>: what a folder holds.</summary>
 internal static class InspectCommand
 {
-    private static readonly Argument<string> Folder = new("DIR") { Description = "A model folder, or an adapter's." };
+    private static readonly Argument<string> Folder = new("DIR")
+    {
+        HelpName = "DIR|ORG/NAME",
+        Description = "A model folder, an adapter's, or the name of a model on the hub.",
+    };
+
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json("what it holds");
 
@@ -15,13 +22,13 @@ internal static class InspectCommand
     {
         var command = new Command("inspect", "Show what a model or an adapter folder holds: parameters, trainable %, sites.")
         {
-            Folder, Weights, Json,
+            Folder, Revision, Offline, Weights, Json,
         };
-        command.SetAction(Run);
+        command.SetAction(RunAsync);
         return command;
     }
 
-    private static int Run(ParseResult parsed)
+    private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
         var folder = parsed.GetRequiredValue(Folder);
@@ -33,6 +40,9 @@ internal static class InspectCommand
         }
         else
         {
+            folder = await CommonOptions
+                .FolderAsync(folder, parsed.GetValue(Revision), parsed.GetValue(Offline))
+                .ConfigureAwait(false);
             using var model = ReftModel.Load(folder, CommonOptions.ModelOptions(null, parsed.GetValue(Weights)));
             Print(output, json, writer => WriteModel(writer, model), () => ModelText(folder, model));
         }
@@ -58,6 +68,11 @@ internal static class InspectCommand
         json.WriteNumber("trainable_parameters", adapter.TrainableParameters);
         WriteOptional(json, "base_parameters", adapter.BaseParameters);
         json.WriteNumberOrNull("trainable_percent", adapter.TrainablePercent);
+        if (adapter.Classifier is { } head)
+        {
+            WriteHead(json, head);
+        }
+
         json.WriteString("base_family", adapter.BaseFamily);
         json.WriteString("base_fingerprint", adapter.BaseFingerprint);
         json.WriteString("library_version", adapter.LibraryVersion);
@@ -75,6 +90,16 @@ internal static class InspectCommand
         }
 
         json.WriteEndArray();
+    }
+
+    private static void WriteHead(Utf8JsonWriter json, ClassifierDescription head)
+    {
+        json.WriteStartObject("head");
+        json.WriteString("problem", JsonNamingPolicy.SnakeCaseLower.ConvertName(head.Problem.ToString()));
+        json.WriteTexts("labels", head.Labels);
+        json.WriteNumber("parameters", head.Parameters);
+        json.WriteNumber("trainable_parameters", head.TrainableParameters);
+        json.WriteEndObject();
     }
 
     // As reft.json has it.
@@ -101,6 +126,11 @@ internal static class InspectCommand
         json.WriteNumber("trainable_parameters", 0);
         json.WriteNumber("trainable_percent", 0);
         json.WriteString("family", facts.Family);
+        if (model.Classifier is { } head)
+        {
+            WriteHead(json, head);
+        }
+
         json.WriteString("dtype", facts.Dtype);
         json.WriteString("weights", CommonOptions.NameOf(facts.Weights));
         json.WriteNumber("weight_bytes", facts.WeightBytes);
@@ -146,6 +176,11 @@ internal static class InspectCommand
         yield return adapter.TrainablePercent is { } percent
             ? $"trainable       {adapter.TrainableParameters:N0} parameters, {percent:0.####} % of the base model's {adapter.BaseParameters:N0}"
             : (FormattableString)$"trainable       {adapter.TrainableParameters:N0} parameters";
+        if (adapter.Classifier is { } head)
+        {
+            yield return $"head            {head}: {string.Join(", ", head.Labels)}";
+        }
+
         yield return $"base model      {adapter.BaseFamily}, fingerprint {adapter.BaseFingerprint}";
         yield return $"saved by        reft {adapter.LibraryVersion}";
         yield return $"sites           {adapter.Placements.Count}";
@@ -163,6 +198,11 @@ internal static class InspectCommand
         yield return $"family          {facts.Family}, computed in {facts.Dtype}";
         yield return $"weights         {facts.WeightBytes / 1e6:N1} MB, {CommonOptions.NameOf(facts.Weights)}";
         yield return $"shape           {facts.LayerCount} layers, hidden {facts.HiddenSize}, MLP {facts.IntermediateSize}, {facts.HeadCount} heads of {facts.HeadSize} ({facts.KeyValueHeadCount} for keys and values)";
+        if (model.Classifier is { } head)
+        {
+            yield return $"head            {head}: {string.Join(", ", head.Labels)}";
+        }
+
         yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {string.Join(", ", facts.EosIds)}";
         yield return model.Tokenizer is { } tokenizer
             ? $"tokenizer       {tokenizer.VocabularySize} tokens"

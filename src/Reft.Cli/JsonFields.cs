@@ -16,6 +16,17 @@ internal static class JsonFields
         json.WriteEndArray();
     }
 
+    public static void WriteTexts(this Utf8JsonWriter json, string name, IEnumerable<string> texts)
+    {
+        json.WriteStartArray(name);
+        foreach (var text in texts)
+        {
+            json.WriteStringValue(text);
+        }
+
+        json.WriteEndArray();
+    }
+
     /// <summary>JSON has no word for what is not a number.</summary>
     public static void WriteNumberOrNull(this Utf8JsonWriter json, string name, double? number)
     {

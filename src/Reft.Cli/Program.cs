@@ -9,7 +9,7 @@ CultureInfo.CurrentUICulture = CultureInfo.DefaultThreadCurrentUICulture = Cultu
 
 var root = new RootCommand(
     """
-    Representation finetuning (ReFT) for .NET: train, run, score and inspect adapters.
+    Representation finetuning (ReFT) for .NET: train, run, score and inspect adapters, and exchange them with pyreft.
 
     Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong command line,
     130 stopped by Ctrl-C.
@@ -18,7 +18,12 @@ var root = new RootCommand(
     TrainCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),
+    ClassifyCommand.Create(),
     InspectCommand.Create(),
+    TokenizeCommand.Create(),
+    RenderChatCommand.Create(),
+    ImportPyreftCommand.Create(),
+    ExportPyreftCommand.Create(),
 };
 
 // A prompt may begin with '@'.
@@ -29,7 +34,7 @@ if (parsed.Action is ParseErrorAction)
     var problem =
         !atRoot ? parsed.Errors[0].Message
         : parsed.UnmatchedTokens is [var unknown, ..] ? $"There is no command or option '{unknown}'."
-        : "Expected a command: train, generate, score or inspect.";
+        : $"Expected a command: {string.Join(", ", root.Subcommands.SkipLast(1).Select(command => command.Name))} or {root.Subcommands[^1].Name}.";
     var help = atRoot ? "reft --help" : $"reft {parsed.CommandResult.Command.Name} --help";
     return Failure.Say($"{problem} See `{help}`.", ExitCode.Usage);
 }

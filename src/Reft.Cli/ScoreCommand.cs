@@ -7,6 +7,8 @@ namespace Reft.Cli;
 internal static class ScoreCommand
 {
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input",
@@ -18,6 +20,8 @@ internal static class ScoreCommand
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
     private static readonly Option<string?> Weights = CommonOptions.Weights();
+    private static readonly Option<string?> Lora = CommonOptions.Lora();
+    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """one line per row, {"input_ids": […], "logprobs": [n − 1 values], "loss": the mean over the scored tokens},""");
 
@@ -25,7 +29,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Log-probabilities and loss of rows.")
         {
-            Model, Adapter, Input, BatchSize, Dtype, Weights, Json,
+            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Weights, Lora, MergeLora, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -35,10 +39,14 @@ internal static class ScoreCommand
     {
         using var output = new StandardOutput();
         var rows = DataRow.FromJsonLines(parsed.GetRequiredValue(Input), RowUse.Score);
+        var folder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
         using var model = CommonOptions.Load(
-            parsed.GetRequiredValue(Model),
+            folder,
             parsed.GetValue(Adapter),
-            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)));
+            CommonOptions.ModelOptions(
+                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)));
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

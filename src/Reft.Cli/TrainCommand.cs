@@ -10,16 +10,18 @@ internal static class TrainCommand
     private static readonly TrainingOptions Preset = new();
 
     private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
     private static readonly Option<string> Data = Values.Required(
         "--data",
         "FILE.jsonl",
-        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored.""");
+        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
 
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
 
     private static readonly Option<string?> EvalData = Values.Text(
-        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch.");
+        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
 
     private const string Loreft = "loreft";
     private const int LoreftRank = 4;
@@ -84,6 +86,8 @@ internal static class TrainCommand
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
     private static readonly Option<string?> Weights = CommonOptions.Weights();
+    private static readonly Option<string?> Lora = CommonOptions.Lora();
+    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json("the outcome");
 
     public static Command Create()
@@ -91,8 +95,8 @@ internal static class TrainCommand
         Method.DefaultValueFactory = _ => Loreft;
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
-            Model, Data, Output, EvalData, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
-            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Weights, Json,
+            Model, Revision, Offline, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
+            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Weights, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
         {
@@ -120,16 +124,29 @@ internal static class TrainCommand
             return Failure.Say($"--method: {Values.MessageOf(e)}", ExitCode.Usage);
         }
 
-        var data = TrainingData.FromJsonLines(parsed.GetRequiredValue(Data));
-        var heldOut = parsed.GetValue(EvalData) is { } file ? TrainingData.FromJsonLines(file) : null;
+        var task = TaskOptions.Read(
+            parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed));
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
-        using var model = Load(parsed, intervention);
-        var options = Options(parsed, heldOut, model.Config.ContextLength);
-
-        double? before;
+        string modelFolder;
         try
         {
-            before = heldOut is null ? null : Evaluate(model, heldOut, options, signals.Token);
+            modelFolder = await CommonOptions
+                .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline), signals.Token)
+                .ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
+        {
+            return Failure.Say("stopped while the model was being fetched; the next run goes on from there", signals.RequestedExit);
+        }
+
+        using var model = Load(modelFolder, parsed, intervention);
+        task.Prepare(model);
+        var options = Options(parsed, model.Config.ContextLength);
+
+        HeldOutScore? before;
+        try
+        {
+            before = task.HeldOutCount is null ? null : Evaluate(model, task, options, signals.Token);
         }
         catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
         {
@@ -138,9 +155,9 @@ internal static class TrainCommand
 
         var described = model.Describe();
         Terminal.Say(
-            $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {data.Count} rows");
+            $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {task.RowCount} rows");
 
-        var result = await FitAsync(model, data, options, folder, signals.Token).ConfigureAwait(false);
+        var result = await FitAsync(model, task, options, folder, signals.Token).ConfigureAwait(false);
         var stopped = result.Cancelled ? signals.RequestedExit : ExitCode.Success;
         if (result.Cancelled && result.History.Count == 0)
         {
@@ -152,7 +169,7 @@ internal static class TrainCommand
             result.Cancelled
                 ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}"
                 : $"saved the adapter in {folder.Path}");
-        var outcome = new TrainOutcome(folder.Path, described, result, before);
+        var outcome = new TrainOutcome(folder.Path, described, result, before, After(model, task, options, result, signals.Token));
         if (parsed.GetValue(Json))
         {
             output.JsonLine(outcome.WriteJson);
@@ -165,7 +182,7 @@ internal static class TrainCommand
         return stopped;
     }
 
-    private static ReftModel Load(ParseResult parsed, ReftIntervention intervention)
+    private static ReftModel Load(string folder, ParseResult parsed, ReftIntervention intervention)
     {
         var spec = new ReftSpec()
             .At(
@@ -174,9 +191,13 @@ internal static class TrainCommand
                 intervention)
             .WithTying(parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
         return ReftModel.Load(
-            parsed.GetRequiredValue(Model),
+            folder,
             spec,
-            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)) with { Seed = parsed.GetValue(Seed) });
+            CommonOptions.ModelOptions(
+                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)) with
+            {
+                Seed = parsed.GetValue(Seed),
+            });
     }
 
     private static ReftIntervention Intervention(string method, int? rank, IEnumerable<string> options) =>
@@ -189,7 +210,7 @@ internal static class TrainCommand
                 .. options.Select(Values.Pair),
             ]);
 
-    private static TrainingOptions Options(ParseResult parsed, TrainingData? heldOut, int context)
+    private static TrainingOptions Options(ParseResult parsed, int context)
     {
         if (parsed.GetValue(MaxLength) is { } length && length > context)
         {
@@ -205,26 +226,39 @@ internal static class TrainCommand
             WeightDecay = parsed.GetValue(WeightDecay),
             MaxLength = parsed.GetValue(MaxLength),
             Seed = parsed.GetValue(Seed),
-            EvaluationData = heldOut,
         };
     }
 
-    private static double Evaluate(ReftModel model, TrainingData heldOut, TrainingOptions options, CancellationToken stop)
+    private static HeldOutScore Evaluate(ReftModel model, TrainingTask task, TrainingOptions options, CancellationToken stop)
     {
         Terminal.Say($"measuring the held-out loss before training");
-        var loss = model.Evaluate(heldOut, options.BatchSize, options.MaxLength, stop);
-        Terminal.Say($"held-out loss before training {loss:0.0000}, on {heldOut.Count} rows");
-        return loss;
+        var score = task.Measure(model, options, stop);
+        Terminal.Say($"held-out loss before training {score.Loss:0.0000}, on {task.HeldOutCount} rows");
+        return score;
+    }
+
+    // A run that was stopped is saved at once and not measured; so is one that is stopped while it is measured.
+    private static HeldOutScore? After(
+        ReftModel model, TrainingTask task, TrainingOptions options, TrainingResult result, CancellationToken stop)
+    {
+        try
+        {
+            return result.Cancelled ? null : task.After(model, options, result, stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return null;
+        }
     }
 
     // A run that diverges keeps what it had, as one that is stopped does.
     private static async Task<TrainingResult> FitAsync(
-        ReftModel model, TrainingData data, TrainingOptions options, OutputFolder folder, CancellationToken stop)
+        ReftModel model, TrainingTask task, TrainingOptions options, OutputFolder folder, CancellationToken stop)
     {
         try
         {
             return await TrainingDisplay
-                .ShowAsync(progress => model.FitAsync(data, options, progress, stop))
+                .ShowAsync(progress => task.FitAsync(model, options, progress, stop))
                 .ConfigureAwait(false);
         }
         catch (DivergenceException e) when (e.Step > 1)

@@ -4,11 +4,9 @@ using System.Text.Json;
 namespace Reft.Cli;
 
 /// <summary>What <c>reft train</c> reports.</summary>
-internal sealed record TrainOutcome(string Output, ReftDescription Described, TrainingResult Result, double? HeldOutBefore)
+internal sealed record TrainOutcome(
+    string Output, ReftDescription Described, TrainingResult Result, HeldOutScore? Before, HeldOutScore? After)
 {
-    // The last evaluation of a run that was stopped is older than what it saved.
-    private double? HeldOutAfter => Result.Cancelled ? null : Result.EvaluationLoss;
-
     public void WriteJson(Utf8JsonWriter json)
     {
         json.WriteString("output", Output);
@@ -23,10 +21,18 @@ internal sealed record TrainOutcome(string Output, ReftDescription Described, Tr
         json.WriteEndArray();
         json.WriteNumberOrNull("final_loss", Result.FinalLoss);
         json.WriteStartObject("evaluation");
-        json.WriteNumberOrNull("before", HeldOutBefore);
-        json.WriteNumberOrNull("after", HeldOutAfter);
+        json.WriteNumberOrNull("before", Before?.Loss);
+        json.WriteNumberOrNull("after", After?.Loss);
+        WritePair(json, "accuracy", Before?.Accuracy, After?.Accuracy);
+        WritePair(json, "pearson", Before?.Pearson, After?.Pearson);
         json.WriteEndObject();
         json.WriteNumber("trainable_parameters", Described.TrainableParameters);
+        if (Described.Classifier is { } head)
+        {
+            json.WriteNumber("head_parameters", head.TrainableParameters);
+            json.WriteTexts("labels", head.Labels);
+        }
+
         json.WriteNumber("base_parameters", Described.BaseParameters);
         json.WriteNumber("trainable_percent", Described.TrainablePercent);
         json.WriteNumber("trained_rows", Result.TrainedRows);
@@ -42,13 +48,29 @@ internal sealed record TrainOutcome(string Output, ReftDescription Described, Tr
             $"adapter         {Output}",
             $"steps           {Result.History.Count}",
             $"loss            {Result.History[0].Loss:0.0000} → {Result.FinalLoss:0.0000}",
-            .. HeldOutBefore is { } before && HeldOutAfter is { } after
-                ? (FormattableString[])[$"held-out loss   {before:0.0000} → {after:0.0000}"]
-                : [],
+            .. Changed("held-out loss", Before?.Loss, After?.Loss),
+            .. Changed("accuracy", Before?.Accuracy, After?.Accuracy),
+            .. Changed("Pearson", Before?.Pearson, After?.Pearson),
             $"trained         {Described.TrainableParameters:N0} parameters, {Described.TrainablePercent:0.####} % of {Described.BaseParameters:N0}",
+            .. Described.Classifier is { } head ? (FormattableString[])[$"head            {head}"] : [],
             $"rows            {Result.TrainedRows}, and {Result.SkippedRows} skipped",
             $"seconds         {Result.Duration.TotalSeconds:0.0}",
         ];
         return string.Concat(lines.Select(line => line.ToString(CultureInfo.InvariantCulture) + "\n"));
+    }
+
+    private static FormattableString[] Changed(string name, double? before, double? after) =>
+        before is { } first && after is { } last ? [$"{name,-15} {first:0.0000} → {last:0.0000}"] : [];
+
+    // Only where there is such a number.
+    private static void WritePair(Utf8JsonWriter json, string name, double? before, double? after)
+    {
+        if (before is not null || after is not null)
+        {
+            json.WriteStartObject(name);
+            json.WriteNumberOrNull("before", before);
+            json.WriteNumberOrNull("after", after);
+            json.WriteEndObject();
+        }
     }
 }

@@ -23,6 +23,9 @@ public sealed record AdapterInfo
     /// <summary>Trainable numbers per hundred weights of the base model; null where the file does not say.</summary>
     public double? TrainablePercent => 100.0 * TrainableParameters / BaseParameters;
 
+    /// <summary>The classification head that was saved with the interventions; null where there is none.</summary>
+    public ClassifierDescription? Classifier { get; init; }
+
     /// <summary>Each placement, in order.</summary>
     public required IReadOnlyList<PlacementDescription> Placements { get; init; }
 
@@ -50,6 +53,7 @@ public sealed record AdapterInfo
             BaseParameters = Core.JsonValueModule.tryField("parameters", baseModel).ValueOrNull() is { } count
                 ? Core.JsonValueModule.natural(count)
                 : null,
+            Classifier = Core.JsonValueModule.tryField("head", root).ValueOrNull() is { } head ? Head(head) : null,
             Placements = [.. Core.JsonValueModule.items(Core.JsonValueModule.field("placements", root)).Select(Placement)],
         };
     }
@@ -60,6 +64,20 @@ public sealed record AdapterInfo
 
     private static string Text(string key, Core.JsonValue value) =>
         Core.JsonValueModule.@string(Core.JsonValueModule.field(key, value));
+
+    private static ClassifierDescription Head(Core.JsonValue value)
+    {
+        var problem = Text("problem", value);
+        var known = Core.SequenceTaskModule.problems.FirstOrDefault(pair => pair.Item2 == problem)
+            ?? throw Core.JsonValueModule.unexpected(
+                $"one of {string.Join(", ", Core.SequenceTaskModule.problems.Select(pair => pair.Item2))}",
+                Core.JsonValueModule.field("problem", value));
+        return new ClassifierDescription(
+            known.Item1.ToFacade(),
+            [.. Core.JsonValueModule.items(Core.JsonValueModule.field("labels", value)).Select(Core.JsonValueModule.@string)],
+            Core.JsonValueModule.natural(Core.JsonValueModule.field("parameters", value)),
+            Core.JsonValueModule.natural(Core.JsonValueModule.field("trainable_parameters", value)));
+    }
 
     private static PlacementDescription Placement(Core.JsonValue value) =>
         new(

@@ -59,16 +59,7 @@ public sealed record DataRow
     /// <param name="use">What they are read for.</param>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="InvalidDataException">A line is not such a row: the message names the file, the line and the field.</exception>
-    public static IReadOnlyList<DataRow> FromJsonLines(string path, RowUse use)
-    {
-        if (!File.Exists(path))
-        {
-            throw new FileNotFoundException($"there is no file {path}: expected a JSON Lines file", path);
-        }
-
-        using var reader = new StreamReader(path, RowReader.StrictUtf8);
-        return RowReader.Read(reader, path, use);
-    }
+    public static IReadOnlyList<DataRow> FromJsonLines(string path, RowUse use) => RowReader.ReadFile(path, use);
 
     /// <summary>Reads rows as <see cref="FromJsonLines(string, RowUse)"/> does.</summary>
     /// <param name="reader">The lines.</param>

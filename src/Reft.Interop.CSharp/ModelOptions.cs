@@ -50,4 +50,17 @@ public sealed record ModelOptions
     /// not supported can still be used with rows of token ids.
     /// </summary>
     public bool LoadTokenizer { get; init; } = true;
+
+    /// <summary>
+    /// The folder of a LoRA adapter that peft saved (<c>adapter_config.json</c>, <c>adapter_model.safetensors</c>), to put on
+    /// the model. It stays as it is in training, and the model with it is another base model to adapters: those that were
+    /// trained on it need it again.
+    /// </summary>
+    public string? LoraAdapter { get; init; }
+
+    /// <summary>
+    /// Whether the LoRA adapter is added to the matrices, in fp32 and rounded once, rather than computed beside them in fp32:
+    /// no slower than the model itself, and in bf16 a little less exact.
+    /// </summary>
+    public bool MergeLora { get; init; }
 }

@@ -11,7 +11,10 @@ public sealed record ReftDescription
     /// <summary>The trainable numbers of the interventions.</summary>
     public required long TrainableParameters { get; init; }
 
-    /// <summary>Trainable numbers per hundred weights of the base model.</summary>
+    /// <summary>The classification head, whose numbers are counted apart; null where there is none.</summary>
+    public ClassifierDescription? Classifier { get; init; }
+
+    /// <summary>Trainable numbers of the interventions per hundred weights of the base model.</summary>
     public double TrainablePercent => 100.0 * TrainableParameters / BaseParameters;
 
     /// <summary>Each placement, in order.</summary>
@@ -22,7 +25,8 @@ public sealed record ReftDescription
         string.Create(
             System.Globalization.CultureInfo.InvariantCulture,
             $"{TrainableParameters:N0} trainable parameters, {TrainablePercent:0.####} % of the base model's {BaseParameters:N0}")
-        + string.Concat(Placements.Select(placement => $"\n  {placement}"));
+        + string.Concat(Placements.Select(placement => $"\n  {placement}"))
+        + (Classifier is null ? "" : $"\n  {Classifier}");
 }
 
 /// <summary>An intervention at one site.</summary>

@@ -18,6 +18,7 @@ public sealed partial class ReftModel
         IEnumerable<DataRow> rows, int batchSize = 8, IReadOnlyList<CollectedActivations>? sources = null)
     {
         CheckBatchSize(batchSize);
+        Core.TransformerModule.causalHead(Model);
         var runs = new SourceRuns(sources ?? []);
         return rows.Select(ToScore).Chunk(batchSize).SelectMany(
             (examples, chunk) => ScoreBatch(examples, chunk * batchSize, runs));

@@ -16,7 +16,10 @@ public sealed partial class ReftModel
     /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, and the
     /// result says <see cref="TrainingResult.Cancelled"/>.
     /// </param>
-    /// <exception cref="InvalidOperationException">Nothing is attached, the model is in use, or edits meet in a short prompt.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// Nothing is attached, the model is in use, or edits meet in a short prompt; or the model predicts no next token, as an
+    /// encoder: see <see cref="FitClassifierAsync"/>.
+    /// </exception>
     /// <exception cref="ArgumentException">An option is out of range, or there is no row to learn from.</exception>
     /// <exception cref="InvalidDataException">A row is not of a form to train on: the message names it and its field.</exception>
     /// <exception cref="DivergenceException">The loss or the gradient is not finite: the model keeps the parameters before that step.</exception>
@@ -28,6 +31,7 @@ public sealed partial class ReftModel
     {
         options ??= new TrainingOptions();
         TrainingRun.Check(options, Config.ContextLength);
+        Core.TransformerModule.causalHead(Model);
         var work = _gate.Change();
         try
         {
@@ -37,8 +41,9 @@ public sealed partial class ReftModel
                 using (work)
                 {
                     using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    return new TrainingRun(Model, start, _encoder, options, progress, stop.Token)
-                        .Run(data, reached => Replace(new AttachedReft(start.Spec, reached), Spec));
+                    return new TrainingRun(start.Parameters, 0, options, progress, stop.Token).Run(
+                        () => TrainingSet.OfLanguage(Model, start, _encoder, options, data),
+                        reached => Replace(new AttachedReft(start.Spec, reached), Spec));
                 }
             });
         }
@@ -61,6 +66,7 @@ public sealed partial class ReftModel
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxLength ?? 2, 2);
+        Core.TransformerModule.causalHead(Model);
         using var work = _gate.Read();
         var examples = data.Rows
             .Select((row, i) => (Core.ExampleModule.truncate(

@@ -6,8 +6,8 @@ using TorchSharp;
 namespace Reft;
 
 /// <summary>
-/// A language model from a Hugging Face folder, with interventions attached to it or none: train them, generate and score
-/// with them, save and load them. The model's own weights never change.
+/// A language model or an encoder from a Hugging Face folder, with interventions attached to it or none: train them, generate,
+/// score and classify with them, save and load them. The model's own weights never change.
 /// </summary>
 /// <remarks>
 /// Generating and scoring may go on at once on several threads; training has the model for itself. Dispose of it to free
@@ -26,7 +26,8 @@ public sealed partial class ReftModel : IDisposable
         Config = ModelFacts.Of(loaded);
         Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
         TokenizerProblem = refusal;
-        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, TrainingEos());
+        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, TrainingEos());
+        UseOwnHead();
     }
 
     /// <summary>The model's shape, and how it was loaded.</summary>
@@ -36,7 +37,7 @@ public sealed partial class ReftModel : IDisposable
     public ModelTokenizer? Tokenizer { get; }
 
     /// <summary>
-    /// Why the folder's <c>tokenizer.json</c> cannot be used; null where it can, or there is none. Text is then refused with
+    /// Why the folder's tokenizer cannot be used; null where it can, or there is none. Text is then refused with
     /// this message.
     /// </summary>
     public string? TokenizerProblem { get; }
@@ -47,7 +48,7 @@ public sealed partial class ReftModel : IDisposable
     private Core.Transformer Model => _loaded.Model;
 
     /// <summary>
-    /// Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c>. One that
+    /// Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c> or <c>tokenizer.model</c>. One that
     /// is not supported is no error until text is needed: see <see cref="TokenizerProblem"/>.
     /// </summary>
     /// <exception cref="FileNotFoundException">A file is missing; the message says which was expected.</exception>
@@ -57,6 +58,13 @@ public sealed partial class ReftModel : IDisposable
     public static ReftModel Load(string folder, ModelOptions? options = null)
     {
         options ??= new ModelOptions();
+        if (!Directory.Exists(folder) && HubRepository.TryParse(folder, out var repository))
+        {
+            throw new FileNotFoundException(
+                $"there is no folder '{folder}'. If it is the model {repository} of the Hugging Face hub, fetch it by ReftModel.LoadAsync(\"{repository}\")",
+                folder);
+        }
+
         var (tokenizer, refusal) = options.LoadTokenizer ? TokenizerOf(folder) : (null, null);
         return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal);
     }
@@ -94,16 +102,20 @@ public sealed partial class ReftModel : IDisposable
         return this;
     }
 
-    /// <summary>Takes off what is attached: the model is then the base model.</summary>
+    /// <summary>
+    /// Takes off what is attached, a classification head that its folder did not bring included: the model is then the base
+    /// model.
+    /// </summary>
     /// <returns>This model.</returns>
     public ReftModel Detach()
     {
         using var work = _gate.Change();
         Replace(null, new ReftSpec());
+        UseOwnHead();
         return this;
     }
 
-    /// <summary>Loads an adapter, in place of what was attached.</summary>
+    /// <summary>Loads an adapter, with its classification head if it has one, in place of what was attached.</summary>
     /// <param name="folder">Where it was saved.</param>
     /// <param name="known">
     /// Your own interventions and functions of positions that it may name: a file never brings code of its own.
@@ -124,13 +136,23 @@ public sealed partial class ReftModel : IDisposable
             _loaded.Config,
             folder);
         Replace(
-            new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, Model.Device)),
+            adapter.Spec.IsEmpty ? null : new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, Model.Device)),
             ReftSpec.Of(adapter.Spec));
+        if (adapter.Classifier.ValueOrNull() is { } classifier)
+        {
+            using var scope = torch.NewDisposeScope();
+            Replace(classifier);
+        }
+        else
+        {
+            UseOwnHead();
+        }
+
         return this;
     }
 
     /// <summary>
-    /// Saves what is attached: <c>reft.json</c> and <c>reft.safetensors</c>. An older adapter there is replaced only when
+    /// Saves what is attached, with the classification head if there is one: <c>reft.json</c> and <c>reft.safetensors</c>. An older adapter there is replaced only when
     /// the new one is completely on the disk.
     /// </summary>
     /// <param name="folder">Made if need be.</param>
@@ -139,8 +161,18 @@ public sealed partial class ReftModel : IDisposable
     public void SaveAdapter(string folder)
     {
         using var work = _gate.Read();
-        var attached = Attached();
-        Core.AdapterModule.save(folder, _loaded.Config, _loaded.Fingerprint, attached.Spec, attached.Parameters);
+        if (_classifier?.Parameters.TrainableCount is not > 0)
+        {
+            Attached();
+        }
+
+        Core.AdapterModule.saveWithHead(
+            _classifier.ToOption(),
+            folder,
+            _loaded.Config,
+            _loaded.Fingerprint,
+            _attached?.Spec ?? [],
+            _attached?.Parameters ?? Core.ParametersModule.empty);
     }
 
     /// <summary>What is attached, and how much of the whole it is.</summary>
@@ -151,6 +183,7 @@ public sealed partial class ReftModel : IDisposable
         {
             BaseParameters = Config.ParameterCount,
             TrainableParameters = _attached?.Parameters.TrainableCount ?? 0,
+            Classifier = Classifier,
             Placements = [.. (_attached?.Spec ?? []).Select(PlacementDescription.Of)],
         };
     }
@@ -164,6 +197,7 @@ public sealed partial class ReftModel : IDisposable
         if (_gate.Close())
         {
             _attached?.Dispose();
+            Replace(classifier: null);
             ((IDisposable)_loaded).Dispose();
             _gate.Dispose();
         }
@@ -203,7 +237,12 @@ public sealed partial class ReftModel : IDisposable
             WeightFormat.EightBit => Core.WeightFormat.Int8,
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Weights, "no known format of weights"),
         };
-        return new Core.LoadOptions(dtype.ToOption(), DeviceOf(options.Device) ?? defaults.Device, weights);
+        var lora = options.LoraAdapter is { } folder ? new Core.LoraOptions(folder, options.MergeLora) : null;
+        return new Core.LoadOptions(
+            dtype.ToOption(),
+            DeviceOf(options.Device) ?? defaults.Device,
+            weights,
+            lora is null ? FSharpOption<Core.LoraOptions>.None : FSharpOption<Core.LoraOptions>.Some(lora));
     }
 
     // Null is the CPU.

@@ -52,8 +52,11 @@ public sealed record TrainingResult
     /// <summary>Rows of the evaluation data that were left out for the same reason.</summary>
     public required int SkippedEvaluationRows { get; init; }
 
-    /// <summary>The numbers that were trained.</summary>
+    /// <summary>The numbers of the interventions that were trained.</summary>
     public required long TrainableParameters { get; init; }
+
+    /// <summary>The numbers of a classification head that were trained with them.</summary>
+    public long HeadParameters { get; init; }
 
     /// <summary>How long it took.</summary>
     public required TimeSpan Duration { get; init; }

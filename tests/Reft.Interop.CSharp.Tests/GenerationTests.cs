@@ -226,11 +226,11 @@ public static class GenerationTests
     {
         using var folder = TinyLlama.WithTokenizer();
         var file = folder.File("tokenizer.json");
-        File.WriteAllText(file, File.ReadAllText(file).Replace("\"BPE\"", "\"Unigram\"", StringComparison.Ordinal));
+        File.WriteAllText(file, File.ReadAllText(file).Replace("\"BPE\"", "\"Bayes\"", StringComparison.Ordinal));
         using var model = ReftModel.Load(folder.Path);
-        Check.That(model.Tokenizer is null && model.TokenizerProblem!.Contains("Unigram", StringComparison.Ordinal), "the problem");
+        Check.That(model.Tokenizer is null && model.TokenizerProblem!.Contains("Bayes", StringComparison.Ordinal), "the problem");
         Check.Equal(null, model.Generate([1, 5], Twelve).Text, "text after ids");
-        Check.Throws<InvalidDataException>(() => model.Generate("ab"), "row 0", "prompt", "Unigram");
+        Check.Throws<InvalidDataException>(() => model.Generate("ab"), "row 0", "prompt", "Bayes");
     }
 
     private static void TextRows()

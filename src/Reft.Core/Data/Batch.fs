@@ -37,6 +37,17 @@ type Batch =
     /// <summary>The number of tokens that are not padding.</summary>
     member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
 
+    /// <summary>
+    /// How many terms its mean loss has: scored tokens, or rows where whole rows are labelled. What training weighs a batch by.
+    /// </summary>
+    member batch.Terms: int =
+        if batch.Scored.Length > 0 then
+            batch.Scored.Length
+        else
+            batch.Examples
+            |> Array.filter (fun example -> example.Target.IsSome)
+            |> Array.length
+
     /// <summary>For each row the numbers of the subspaces that act; empty where all do in every row.</summary>
     member batch.Subspaces: int list[] =
         if batch.Examples |> Array.forall (fun example -> example.Subspaces.IsEmpty) then
@@ -92,10 +103,29 @@ module Batch =
           Examples = List.toArray examples
           Random = None }
 
-    /// <summary>The context of a whole batch for a model: its tokens, subspaces and random state included.</summary>
+    /// The segments of all columns, the first at padding; nothing where no row has any. [batch, seq] int64
+    let private segments (device: TorchSharp.torch.Device) (batch: Batch) =
+        if batch.Examples |> Array.forall (fun example -> example.Segments.Length = 0) then
+            None
+        else
+            let numbers = Array.zeroCreate<int64>(batch.Rows * batch.Columns)
+
+            batch.Examples
+            |> Array.iteri (fun row example ->
+                example.Segments
+                |> Array.iteri (fun token segment ->
+                    numbers[row * batch.Columns + batch.Spans[row].Column token] <- int64 segment))
+
+            Some(
+                Scope.run (fun () ->
+                    TorchSharp.torch.tensor(numbers).view(int64 batch.Rows, int64 batch.Columns).``to`` device)
+            )
+
+    /// <summary>The context of a whole batch for a model: its tokens, segments, subspaces and random state included.</summary>
     let context (model: Transformer) (batch: Batch) : Context =
         { (model |> Transformer.context None 0 batch.Columns batch.Spans) with
             Tokens = batch.Examples |> Array.map (fun example -> example.Ids)
+            Segments = segments model.Device batch
             Subspaces = batch.Subspaces
             Random = batch.Random }
 

@@ -1,8 +1,18 @@
 namespace Reft.Core
 
+/// <summary>What a whole row is labelled with, for classification and regression.</summary>
+[<RequireQualifiedAccess>]
+type RowTarget =
+    /// The number of its label.
+    | Label of int
+    /// The numbers of the labels that it has, of several or none.
+    | Labels of int list
+    /// A number for each output.
+    | Values of float list
+
 /// <summary>
-/// One row of training data: token ids, the token to predict at each place, and how many of the first tokens are the
-/// prompt, to which positions refer.
+/// One row of training data: token ids, the token to predict at each place or what the whole row is labelled with, and how
+/// many of the first tokens are the prompt, to which positions refer.
 /// </summary>
 type Example =
     {
@@ -14,14 +24,22 @@ type Example =
         Prompt: int
         /// The numbers of the subspaces that act on this row, for interventions that have several; empty is all.
         Subspaces: int list
+        /// The number of the segment of each token, for encoders that tell several apart, aligned with <c>Ids</c>; empty
+        /// is the first everywhere.
+        Segments: int[]
+        /// What the whole row is labelled with; <c>None</c> where its tokens are.
+        Target: RowTarget option
     }
 
-    /// <summary>How many tokens are scored.</summary>
+    /// <summary>How many terms of a mean loss it brings: its scored tokens, or 1 if the whole row is labelled.</summary>
     member example.ScoredCount =
-        example.Labels
-        |> Seq.skip 1
-        |> Seq.filter (fun label -> label <> -100)
-        |> Seq.length
+        match example.Target with
+        | Some _ -> 1
+        | None ->
+            example.Labels
+            |> Seq.skip 1
+            |> Seq.filter (fun label -> label <> -100)
+            |> Seq.length
 
 /// <summary>Making and checking examples.</summary>
 [<RequireQualifiedAccess>]
@@ -36,14 +54,36 @@ module Example =
         { Ids = Array.append prompt completion
           Labels = Array.append (Array.create prompt.Length Ignored) completion
           Prompt = prompt.Length
-          Subspaces = [] }
+          Subspaces = []
+          Segments = [||]
+          Target = None }
 
     /// <summary>A text without a prompt of its own: every token but the first is scored, and the whole row is the prompt.</summary>
     let ofText (ids: int[]) : Example =
         { Ids = ids
           Labels = ids |> Array.mapi (fun i id -> if i = 0 then Ignored else id)
           Prompt = ids.Length
-          Subspaces = [] }
+          Subspaces = []
+          Segments = [||]
+          Target = None }
+
+    /// <summary>A row that is labelled as a whole, or that is to be: the whole row is the prompt, and no token is scored.</summary>
+    /// <param name="segments">The segment of each token; empty is the first everywhere.</param>
+    /// <param name="target">Its label; <c>None</c> where it is to be predicted.</param>
+    /// <param name="ids">Its token ids.</param>
+    /// <exception cref="T:System.ArgumentException">There are segments, but not one for each token.</exception>
+    let ofRow (segments: int[]) (target: RowTarget option) (ids: int[]) : Example =
+        if segments.Length <> 0 && segments.Length <> ids.Length then
+            invalidArg
+                (nameof segments)
+                $"expected a segment for each of {ids.Length} tokens, or none, found {segments.Length}"
+
+        { Ids = ids
+          Labels = Array.create ids.Length Ignored
+          Prompt = ids.Length
+          Subspaces = []
+          Segments = segments
+          Target = target }
 
     /// <summary>
     /// Ids and labels as they are. The prompt is <paramref name="prompt"/> tokens; where that is not given, what precedes
@@ -78,15 +118,24 @@ module Example =
         { Ids = ids
           Labels = labels
           Prompt = prompt
-          Subspaces = [] }
+          Subspaces = []
+          Segments = [||]
+          Target = None }
 
     /// <summary>
     /// The example cut to at most <paramref name="length"/> tokens: the completion is cut, the prompt is kept. A prompt
-    /// that alone is too long keeps its last tokens, and nothing is scored.
+    /// that alone is too long keeps its last tokens, and nothing is scored. A row that is labelled as a whole keeps its
+    /// first tokens.
     /// </summary>
     let truncate (length: int) (example: Example) : Example =
         if example.Ids.Length <= length then
             example
+        elif example.Target.IsSome then
+            { example with
+                Ids = Array.truncate length example.Ids
+                Labels = Array.truncate length example.Labels
+                Segments = Array.truncate length example.Segments
+                Prompt = min length example.Prompt }
         elif example.Prompt < length then
             { example with
                 Ids = Array.truncate length example.Ids

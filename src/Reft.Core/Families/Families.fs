@@ -16,7 +16,9 @@ module Families =
           Phi3.family
           Olmo2.family
           Gpt2.family
-          GptNeoX.family ]
+          GptNeoX.family
+          Bert.family
+          Roberta.family ]
 
     /// <summary>Their names, for messages.</summary>
     let names: string =

@@ -8,13 +8,15 @@ type Family =
     {
         /// <c>model_type</c> in config.json.
         Name: string
-        /// <c>architectures</c> in config.json.
+        /// <c>architectures</c> in config.json, of a model with a language-model head.
         Architecture: string
+        /// What stands on the model for sequence classification.
+        SequenceHead: SequenceHead
         /// config.json → shape.
         ReadConfig: JsonValue -> ModelConfig
         /// Shape → the keys of config.json.
         WriteConfig: ModelConfig -> Utf8JsonWriter -> unit
-        /// Every tensor with its shape.
+        /// Every tensor with its shape, those of the checkpoint's head included.
         Tensors: ModelConfig -> (string * int64 list) list
         /// Tensors that files may carry and no computation reads.
         Ignorable: ModelConfig -> string -> bool

@@ -101,14 +101,15 @@ module Gpt2 =
           yield! List.collect layer [ 0 .. config.Layers - 1 ]
           "transformer.ln_f.weight", [ hidden ]
           "transformer.ln_f.bias", [ hidden ]
-          if not config.TiedHead then
-              "lm_head.weight", [ int64 config.Vocabulary; hidden ] ]
+          if config.HasOwnLanguageHead then
+              "lm_head.weight", [ int64 config.Vocabulary; hidden ]
+          yield! SequenceHead.tensors SequenceHead.score config ]
 
     /// The causal mask that old files carry, and a head that is the embedding.
     let private ignorable (config: ModelConfig) (name: string) =
         name.EndsWith(".attn.bias", StringComparison.Ordinal)
         || name.EndsWith(".attn.masked_bias", StringComparison.Ordinal)
-        || (config.TiedHead && name = "lm_head.weight")
+        || (not config.HasOwnLanguageHead && name = "lm_head.weight")
 
     /// The hub's own GPT-2 files lack the prefix.
     let private rename (name: string) =
@@ -165,7 +166,7 @@ module Gpt2 =
           Blocks = Array.init config.Layers block
           Norm = norm "transformer.ln_f"
           LanguageHead =
-            Some(
+            LanguageHead.ofCheckpoint config.Head (fun () ->
                 LanguageHead.ofMap (
                     if config.TiedHead then
                         Linear.dense None embeddings
@@ -174,14 +175,14 @@ module Gpt2 =
                             { Name = "lm_head"
                               Biased = false
                               Transposed = false }
-                )
-            )
+                ))
           Taps = Array.create config.Layers Transformer.identityTap }
 
     /// <summary>The family.</summary>
     let family: Family =
         { Name = standard.Family
           Architecture = "GPT2LMHeadModel"
+          SequenceHead = SequenceHead.score
           ReadConfig = readConfig
           WriteConfig = writeConfig
           Tensors = tensors

@@ -97,14 +97,15 @@ module GptNeoX =
           yield! List.collect layer [ 0 .. config.Layers - 1 ]
           "gpt_neox.final_layer_norm.weight", [ hidden ]
           "gpt_neox.final_layer_norm.bias", [ hidden ]
-          if not config.TiedHead then
-              "embed_out.weight", [ int64 config.Vocabulary; hidden ] ]
+          if config.HasOwnLanguageHead then
+              "embed_out.weight", [ int64 config.Vocabulary; hidden ]
+          yield! SequenceHead.tensors SequenceHead.score config ]
 
     /// The masks and frequencies that old files carry, and a head that is the embedding.
     let private ignorable (config: ModelConfig) (name: string) =
         [ ".attention.bias"; ".attention.masked_bias"; "rotary_emb.inv_freq" ]
         |> List.exists (fun ending -> name.EndsWith(ending, StringComparison.Ordinal))
-        || (config.TiedHead && name = "embed_out.weight")
+        || (not config.HasOwnLanguageHead && name = "embed_out.weight")
 
     let private rename (name: string) =
         if
@@ -174,20 +175,20 @@ module GptNeoX =
           Blocks = Array.init config.Layers block
           Norm = norm "gpt_neox.final_layer_norm"
           LanguageHead =
-            Some(
+            LanguageHead.ofCheckpoint config.Head (fun () ->
                 LanguageHead.ofMap (
                     if config.TiedHead then
                         Linear.dense None embeddings
                     else
                         weights.Linear(linear "embed_out" false)
-                )
-            )
+                ))
           Taps = Array.create config.Layers Transformer.identityTap }
 
     /// <summary>The family.</summary>
     let family: Family =
         { Name = standard.Family
           Architecture = "GPTNeoXForCausalLM"
+          SequenceHead = SequenceHead.score
           ReadConfig = readConfig
           WriteConfig = writeConfig
           Tensors = tensors

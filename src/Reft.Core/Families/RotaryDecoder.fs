@@ -118,12 +118,13 @@ module RotaryDecoder =
         [ embedding, [ int64 config.Vocabulary; int64 config.Hidden ]
           yield! List.collect layer [ 0 .. config.Layers - 1 ]
           finalNorm, [ int64 config.Hidden ]
-          if not config.TiedHead then
-              $"{head}.weight", [ int64 config.Vocabulary; int64 config.Hidden ] ]
+          if config.HasOwnLanguageHead then
+              $"{head}.weight", [ int64 config.Vocabulary; int64 config.Hidden ]
+          yield! SequenceHead.tensors SequenceHead.score config ]
 
     let private ignorable (config: ModelConfig) (name: string) =
         name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)
-        || (config.TiedHead && name = $"{head}.weight")
+        || (not config.HasOwnLanguageHead && name = $"{head}.weight")
 
     /// Files of the bare model, without a head, lack the prefix.
     let private rename (name: string) =
@@ -248,14 +249,14 @@ module RotaryDecoder =
           Blocks = Array.init config.Layers (block layout config weights patterns)
           Norm = layout.Norm config.NormEpsilon (weights.Tensor finalNorm)
           LanguageHead =
-            Some
+            LanguageHead.ofCheckpoint config.Head (fun () ->
                 { LanguageHead.ofMap (
                       if config.TiedHead then
                           Linear.dense None embeddings
                       else
                           weights.Linear(linear head false)
                   ) with
-                    Softcap = config.LogitSoftcap }
+                    Softcap = config.LogitSoftcap })
           Taps = Array.create config.Layers Transformer.identityTap }
 
     /// <summary>Reads the keys that all rotary decoders share.</summary>
@@ -305,6 +306,7 @@ module RotaryDecoder =
     let family (architecture: string) (standard: ModelConfig) (layout: RotaryLayout) : Family =
         { Name = standard.Family
           Architecture = architecture
+          SequenceHead = SequenceHead.score
           ReadConfig = readConfig standard None
           WriteConfig = writeConfig
           Tensors = tensors layout

@@ -7,18 +7,28 @@ open System.Text.Json
 open TorchSharp
 
 /// <summary>
-/// A trained spec: what is attached where, its parameters, and the base model that it was trained on. It owns its
-/// parameters.
+/// A trained spec: what is attached where, its parameters, a classification head if it has one, and the base model that it
+/// was trained on. It owns its parameters.
 /// </summary>
 [<Sealed>]
 type Adapter
-    (spec: ReftSpec, parameters: Parameters, baseFamily: string, baseFingerprint: string, libraryVersion: string) =
+    (
+        spec: ReftSpec,
+        parameters: Parameters,
+        classifier: Classifier option,
+        baseFamily: string,
+        baseFingerprint: string,
+        libraryVersion: string
+    ) =
 
     /// <summary>What is attached where.</summary>
     member _.Spec: ReftSpec = spec
 
-    /// <summary>Its parameters, constants included.</summary>
+    /// <summary>The parameters of its interventions, constants included.</summary>
     member _.Parameters: Parameters = parameters
+
+    /// <summary>The classification head that was saved with them, if there was one.</summary>
+    member _.Classifier: Classifier option = classifier
 
     /// <summary>The family of the model it was trained on.</summary>
     member _.BaseFamily: string = baseFamily
@@ -30,7 +40,9 @@ type Adapter
     member _.LibraryVersion: string = libraryVersion
 
     interface IDisposable with
-        member _.Dispose() = Parameters.dispose parameters
+        member _.Dispose() =
+            Parameters.dispose parameters
+            classifier |> Option.iter (fun head -> Parameters.dispose head.Parameters)
 
 /// <summary>
 /// Adapters on disk: a folder with <c>reft.json</c>, which says what they are, and <c>reft.safetensors</c>, which holds
@@ -64,6 +76,7 @@ module Adapter =
     let private manifest
         (spec: ReftSpec)
         (parameters: Parameters)
+        (classifier: Classifier option)
         (config: ModelConfig)
         (fingerprint: string)
         (weightsHash: string)
@@ -90,21 +103,25 @@ module Adapter =
         writer.WriteString("dtype", "float32")
         writer.WriteNumber("trainable_parameters", parameters.TrainableCount)
         writer.WriteString("weights", weightsHash)
+        classifier |> Option.iter (HeadJson.write writer)
         writer.WritePropertyName "placements"
         SpecJson.write writer spec
         writer.WriteEndObject()
 
     /// <summary>
-    /// Writes an adapter. An older one in the same folder is replaced only when the new one is completely on the disk.
+    /// Writes an adapter with a classification head. An older one in the same folder is replaced only when the new one is
+    /// completely on the disk.
     /// </summary>
+    /// <param name="classifier">The head, with the values that are saved; <c>None</c> for an adapter without one.</param>
     /// <param name="folder">Made if need be.</param>
     /// <param name="config">The base model's shape.</param>
     /// <param name="fingerprint">The base model's fingerprint.</param>
-    /// <param name="spec">What is attached where.</param>
-    /// <param name="parameters">Its parameters.</param>
+    /// <param name="spec">What is attached where; may be empty beside a head.</param>
+    /// <param name="parameters">The parameters of its interventions; those of the head may be among them, and count there.</param>
     /// <exception cref="T:System.ArgumentException">A parameter is not finite.</exception>
     /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
-    let save
+    let saveWithHead
+        (classifier: Classifier option)
         (folder: string)
         (config: ModelConfig)
         (fingerprint: string)
@@ -113,14 +130,28 @@ module Adapter =
         : unit =
         use _ = torch.NewDisposeScope()
 
-        for p in parameters.Entries do
+        let parameters =
+            match classifier with
+            | None -> parameters
+            | Some head ->
+                parameters.Entries
+                |> Seq.filter (fun p -> (head.Parameters.TryFind p.Name).IsNone)
+                |> Parameters
+
+        let all =
+            [ yield! parameters.Entries
+              yield!
+                  classifier
+                  |> Option.map (fun head -> head.Parameters.Entries |> Seq.toList)
+                  |> Option.defaultValue [] ]
+
+        for p in all do
             if not (p.Value.isfinite().all().item<bool>()) then
                 invalidArg
                     (nameof parameters)
                     $"the parameter '{p.Name}' is not finite: such an adapter would be of no use"
 
-        let tensors =
-            [ for p in parameters.Entries -> p.Name, p.Value.detach().``to`` torch.float32 ]
+        let tensors = [ for p in all -> p.Name, p.Value.detach().``to`` torch.float32 ]
 
         // Adapters are small: the weights are written in memory first, so that the manifest can name their hash.
         use weights = new MemoryStream()
@@ -130,7 +161,17 @@ module Adapter =
         AtomicFile.writeAll
             folder
             [ Weights, (fun stream -> stream.Write(bytes, 0, bytes.Length))
-              Manifest, manifest spec parameters config fingerprint (hashOf bytes) ]
+              Manifest, manifest spec parameters classifier config fingerprint (hashOf bytes) ]
+
+    /// <summary>Writes an adapter of interventions alone; see <see cref="M:Reft.Core.AdapterModule.saveWithHead"/>.</summary>
+    let save
+        (folder: string)
+        (config: ModelConfig)
+        (fingerprint: string)
+        (spec: ReftSpec)
+        (parameters: Parameters)
+        : unit =
+        saveWithHead None folder config fingerprint spec parameters
 
     /// Every difference between the parameters that the spec has and those in the file, or the file's.
     let private matched (path: string) (expected: Parameters) (found: Map<string, Tensor>) =
@@ -156,6 +197,25 @@ module Adapter =
         |> Seq.map (fun p -> { p with Value = found[p.Name] })
         |> Parameters
         |> Parameters.keep
+
+    /// A spec that asks for more than this many times the numbers that the weights have, and a million more, is not the
+    /// spec of those weights; below, all differences are listed.
+    [<Literal>]
+    let private LargestExcess = 4L
+
+    /// Refuses a spec whose parameters would be far more than the file of the weights holds, before they are made.
+    let private requireSize (weights: string) (config: ModelConfig) (registry: Registry) (spec: ReftSpec) =
+        use file = SafetensorsFile.Open weights
+
+        let found = file.Tensors |> List.sumBy (fun entry -> List.fold (*) 1L entry.Shape)
+
+        let limit = LargestExcess * found + 1_000_000L
+
+        if not (SpecSize.isAtMost limit registry config spec) then
+            raise (
+                InvalidDataException
+                    $"{weights} does not hold the parameters that {Manifest} describes: it holds {found} numbers, and the spec has more than {limit}"
+            )
 
     let private readManifest (folder: string) =
         let path = Path.Combine(folder, Manifest)
@@ -208,11 +268,7 @@ module Adapter =
 
         let spec = root |> JsonValue.field "placements" |> SpecJson.read registry
 
-        let fresh =
-            try
-                Reft.init spec config (Rng.ofSeed 0L)
-            with :? ArgumentException as e ->
-                raise (InvalidDataException($"{path}: the adapter does not fit the model: {e.Message}", e))
+        let blank = root |> JsonValue.tryField "head" |> Option.map (HeadJson.read config)
 
         let weights = Path.Combine(folder, Weights)
 
@@ -224,7 +280,22 @@ module Adapter =
                 )
             )
 
-        let parameters = Safetensors.readAll weights |> matched weights fresh
+        let fresh =
+            try
+                ReftSpec.validate config spec
+                requireSize weights config registry spec
+                Reft.init spec config (Rng.ofSeed 0L)
+            with :? ArgumentException as e ->
+                raise (InvalidDataException($"{path}: the adapter does not fit the model: {e.Message}", e))
+
+        let expectedParameters =
+            Parameters.concat
+                [ fresh
+                  match blank with
+                  | Some head -> head.Parameters
+                  | None -> Parameters.empty ]
+
+        let parameters = Safetensors.readAll weights |> matched weights expectedParameters
         let expected = root |> JsonValue.field "weights" |> JsonValue.string
         let found = File.ReadAllBytes weights |> hashOf
 
@@ -236,9 +307,13 @@ module Adapter =
                     $"{weights} does not belong to {path}: expected {expected}, found {found}. Saving was interrupted between the two files, or one was replaced: restore both from one save"
             )
 
+        let isHead (p: Parameter) =
+            blank |> Option.exists (fun head -> (head.Parameters.TryFind p.Name).IsSome)
+
         new Adapter(
             spec,
-            parameters,
+            parameters.Entries |> Seq.filter (isHead >> not) |> Parameters,
+            blank |> Option.map (Classifier.withParameters parameters),
             baseModel |> JsonValue.field "model_type" |> JsonValue.string,
             trainedOn,
             root |> JsonValue.field "library_version" |> JsonValue.string

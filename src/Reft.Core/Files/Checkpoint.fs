@@ -5,6 +5,16 @@ open System.Collections.Generic
 open System.IO
 open TorchSharp
 
+/// <summary>A LoRA adapter of peft's to put on a model when it is loaded; it stays as it is in training.</summary>
+type LoraOptions =
+    {
+        /// Where peft saved it.
+        Folder: string
+        /// Whether it is added to the matrices, in fp32 and rounded once, rather than computed beside them in fp32: no slower
+        /// than the model itself, and in bf16 a little less exact.
+        Merge: bool
+    }
+
 /// <summary>How a checkpoint is loaded.</summary>
 [<NoEquality; NoComparison>]
 type LoadOptions =
@@ -15,13 +25,15 @@ type LoadOptions =
         Device: torch.Device
         /// How the matrices of the blocks are kept.
         Weights: WeightFormat
+        /// An adapter of peft's to put on it.
+        Lora: LoraOptions option
     }
 
 /// <summary>A model with its weights, which it owns: dispose it when the model is done.</summary>
 [<Sealed>]
 type LoadedModel
     internal
-    (folder: string, model: Transformer, store: WeightStore, format: WeightFormat, eosIds: int list, fingerprint: string)
+    (folder: string, model: Transformer, store: WeightStore, eosIds: int list, fingerprint: string, owned: Tensor list)
     =
 
     /// <summary>The folder it was loaded from.</summary>
@@ -40,7 +52,7 @@ type LoadedModel
     member _.Tensors: IReadOnlyDictionary<string, Tensor> = store.Tensors
 
     /// <summary>How the matrices of its blocks are kept.</summary>
-    member _.Weights: WeightFormat = format
+    member _.Weights: WeightFormat = store.Format
 
     /// <summary>What its weights take, in bytes, whether in the process's own memory or in the mapped file.</summary>
     member _.WeightBytes: int64 =
@@ -54,7 +66,11 @@ type LoadedModel
     member _.Fingerprint: string = fingerprint
 
     interface IDisposable with
-        member _.Dispose() = (store :> IDisposable).Dispose()
+        member _.Dispose() =
+            (store :> IDisposable).Dispose()
+
+            for tensor in owned do
+                tensor.Dispose()
 
 /// <summary>Models as Hugging Face folders.</summary>
 [<RequireQualifiedAccess>]
@@ -68,13 +84,23 @@ module Checkpoint =
 
         { Dtype = None
           Device = torch.CPU
-          Weights = WeightFormat.AsStored }
+          Weights = WeightFormat.AsStored
+          Lora = None }
 
     let private shapeText (shape: int64 list) = "[" + String.Join(", ", shape) + "]"
 
     /// All that is wrong with a table of tensors, or the table in the family's order.
     let private matched (family: Family) (config: ModelConfig) folder (found: (string * (string * int64 list)) list) =
-        let expected = family.Tensors config
+        let present = found |> Seq.map fst |> HashSet
+
+        // A layer of the base that only a classification head reads may be there or not; in part it may not.
+        let extra = SequenceHead.ofBase family.SequenceHead config
+
+        let expected =
+            if extra |> List.exists (fst >> present.Contains) then
+                family.Tensors config @ extra
+            else
+                family.Tensors config
 
         match found |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
         | Some(name, _) ->
@@ -183,21 +209,135 @@ module Checkpoint =
                       let struct (file, entry) = byName[name]
                       name, struct (entry.Name, file) ]
 
-        let store = new WeightStore(dtype, options.Device, rows)
+        let store = new WeightStore(dtype, options.Device, options.Weights, rows)
+        let owned = ResizeArray<Tensor>()
 
         try
             // What generation stops at is said by generation_config.json, where there is one.
-            let model =
-                family.Build { config with EosIds = eosIds } (store.Weights options.Weights)
+            let build = family.Build { config with EosIds = eosIds }
+            let plain = store.Weights
+            let fingerprint = Fingerprint.ofWeights config weights
+
+            let model, fingerprint =
+                match options.Lora with
+                | None -> build plain, fingerprint
+                | Some lora ->
+                    use adapter = PeftLora.load config lora.Folder
+                    let maps = Dictionary<string, struct (LinearEntry * Linear)>(StringComparer.Ordinal)
+
+                    let noted =
+                        { plain with
+                            Linear =
+                                fun entry ->
+                                    let linear = plain.Linear entry
+                                    maps[entry.Name] <- struct (entry, linear)
+                                    linear }
+
+                    build noted |> ignore
+
+                    for KeyValue(name, update) in adapter.Updates do
+                        let refuse reason =
+                            raise (InvalidDataException $"{lora.Folder}: '{name}' {reason}")
+
+                        match maps.TryGetValue name with
+                        | true, struct (_, linear) ->
+                            let inputs, outputs = Linear.inputs linear, Linear.outputs linear
+
+                            if (outputs, inputs) <> (update.Up.shape[0], update.Down.shape[1]) then
+                                refuse
+                                    $"has {inputs} inputs and {outputs} outputs, and the adapter's matrices {update.Down.shape[1]} and {update.Up.shape[0]}: it is of another model"
+                        | _ ->
+                            refuse
+                                $"is no linear map of the {family.Name} model: expected one of its blocks' or the head's"
+
+                    let model =
+                        if lora.Merge then
+                            for KeyValue(name, update) in adapter.Updates do
+                                let struct (entry, _) = maps[name]
+                                store.Change entry (PeftLora.merged entry.Transposed update)
+
+                            build plain
+                        else
+                            let updates =
+                                dict
+                                    [ for KeyValue(name, update) in adapter.Updates do
+                                          let move (tensor: Tensor) =
+                                              use _ = torch.NewDisposeScope()
+
+                                              let moved = tensor.``to``(options.Device).clone().DetachFromDisposeScope()
+
+                                              owned.Add moved
+                                              moved
+
+                                          name,
+                                          [ { update with
+                                                Down = move update.Down
+                                                Up = move update.Up } ] ]
+
+                            plain
+                            |> Weights.withUpdates (fun name ->
+                                match updates.TryGetValue name with
+                                | true, found -> found
+                                | _ -> [])
+                            |> build
+
+                    model, PeftLora.fingerprint adapter fingerprint
 
             store.Complete()
-            new LoadedModel(folder, model, store, options.Weights, eosIds, Fingerprint.ofWeights config weights)
+            new LoadedModel(folder, model, store, eosIds, fingerprint, List.ofSeq owned)
         with _ ->
             (store :> IDisposable).Dispose()
+
+            for tensor in owned do
+                tensor.Dispose()
+
             reraise ()
 
     /// <summary>Loads a model folder in the file's dtype, on the CPU; see <see cref="M:Reft.Core.CheckpointModule.loadWith"/>.</summary>
     let load (folder: string) : LoadedModel = loadWith (defaults ()) folder
+
+    /// <summary>The classification head that a checkpoint brings, if it does.</summary>
+    /// <param name="training">Which of its parameters are to be trained.</param>
+    /// <param name="loaded">The checkpoint.</param>
+    let classifier (training: HeadTraining) (loaded: LoadedModel) : Classifier option =
+        match loaded.Config.Head with
+        | CheckpointHead.Sequence task ->
+            let head = (Families.ofConfig loaded.Config).SequenceHead
+
+            Classifier.create
+                training
+                task
+                loaded.Config.Hidden
+                head
+                (fun name -> Some loaded.Tensors[name])
+                (Rng.ofSeed 0L)
+            |> Some
+        | CheckpointHead.Bare
+        | CheckpointHead.Language -> None
+
+    /// <summary>
+    /// A fresh classification head for a model, drawn as transformers draws it. A layer of the base model, such as BERT's
+    /// pooler, is taken from the checkpoint where it is there.
+    /// </summary>
+    /// <param name="training">Which of its parameters are to be trained.</param>
+    /// <param name="task">What it predicts.</param>
+    /// <param name="rng">What is drawn from.</param>
+    /// <param name="loaded">The checkpoint.</param>
+    let freshClassifier (training: HeadTraining) (task: SequenceTask) (rng: Rng) (loaded: LoadedModel) : Classifier =
+        let head = (Families.ofConfig loaded.Config).SequenceHead
+
+        let ofBase =
+            head.Maps
+            |> List.filter (fun map -> map.OfBase)
+            |> List.collect (SequenceHead.shapes loaded.Config.Hidden task.Labels.Length head)
+            |> List.map fst
+
+        let find name =
+            match loaded.Tensors.TryGetValue name with
+            | true, tensor when List.contains name ofBase -> Some tensor
+            | _ -> None
+
+        Classifier.create training task loaded.Config.Hidden head find rng
 
     let private torchName (dtype: torch.ScalarType) =
         match dtype with

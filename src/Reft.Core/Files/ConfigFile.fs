@@ -38,7 +38,9 @@ module ConfigFile =
         | None -> ()
 
         match kind |> JsonValue.string |> Families.tryFind with
-        | Some family -> family.ReadConfig root
+        | Some family ->
+            { family.ReadConfig root with
+                Head = HeadKeys.read root }
         | None -> raise (JsonValue.unexpected $"a supported model type ({Families.names})" kind)
 
     /// <summary>Reads the configuration of a model folder.</summary>
@@ -84,11 +86,12 @@ module ConfigFile =
 
         writeObject (fun writer ->
             writer.WriteStartArray "architectures"
-            writer.WriteStringValue family.Architecture
+            writer.WriteStringValue(HeadKeys.architecture family config.Head)
             writer.WriteEndArray()
             writer.WriteString("model_type", family.Name)
             writer.WriteString("dtype", dtype)
             writer.WriteString("torch_dtype", dtype)
+            HeadKeys.write config.Head writer
             family.WriteConfig config writer)
 
     /// <summary>What writes <c>generation_config.json</c>.</summary>

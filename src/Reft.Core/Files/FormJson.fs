@@ -15,6 +15,10 @@ module FormJson =
     [<Literal>]
     let private MaximumDepth = 32
 
+    /// More interventions than anyone combines, and few enough to build a combination part by part.
+    [<Literal>]
+    let private LargestForm = 4096
+
     /// A real number always has a point or an exponent, so that 1.0 is not read back as the whole number 1.
     let private writeFloat (writer: Utf8JsonWriter) (value: float) =
         if not (System.Double.IsFinite value) then
@@ -105,7 +109,18 @@ module FormJson =
     /// <summary>Reads a form.</summary>
     /// <exception cref="T:System.IO.InvalidDataException">The value is no form: the message names the file and the key.</exception>
     let read (value: JsonValue) : Form =
+        let mutable count = 0
+        let root = value
+
+        let counted () =
+            count <- count + 1
+
+            if count > LargestForm then
+                raise (JsonValue.unexpected $"at most {LargestForm} interventions in one" root)
+
         let rec form depth (value: JsonValue) =
+            counted ()
+
             if depth > MaximumDepth then
                 raise (JsonValue.unexpected $"at most {MaximumDepth} interventions inside one another" value)
 

@@ -24,7 +24,8 @@ type JsonValue =
 [<RequireQualifiedAccess>]
 module JsonValue =
 
-    let private describe (element: JsonElement) =
+    /// What a message calls a value.
+    let internal describe (element: JsonElement) =
         let clipped (text: string) =
             if text.Length <= 60 then
                 text

@@ -105,7 +105,9 @@ module Generate =
 
                 residual.view(int64 rows * int64 length, -1L).index_select(0L, torch.tensor(flat).``to`` model.Device)
 
-        let logits = last |> model.Norm |> LanguageHead.logits (Transformer.languageHead model)
+        let logits =
+            last |> model.Norm |> LanguageHead.logits (Transformer.languageHead model)
+
         logits.argmax(-1L).cpu().data<int64>().ToArray()
 
     /// <summary>

@@ -14,6 +14,7 @@ module Score =
     let logprobs (bound: BoundReft list) (model: Transformer) (batch: Batch) : float32[][] =
         use _ = torch.no_grad ()
         use _ = torch.NewDisposeScope()
+        let head = Transformer.causalHead model
         let context = Batch.context model batch
 
         let tuned = model |> Reft.attachAll bound context
@@ -45,7 +46,7 @@ module Score =
                    let logits =
                        hidden.index_select (0L, part places)
                        |> tuned.Norm
-                       |> LanguageHead.logits (Transformer.languageHead tuned)
+                       |> LanguageHead.logits (head)
 
                    let chosen = logits.gather(1L, (part targets).unsqueeze 1L).squeeze 1L
                    yield! (chosen - logits.logsumexp (1L, false)).cpu().data<float32>().ToArray() |]

@@ -55,6 +55,13 @@ module Linear =
         | LinearWeight.Int8(weight, _) -> weight.shape[0]
         | LinearWeight.Transposed weight -> weight.shape[1]
 
+    /// <summary>The width of x.</summary>
+    let inputs (linear: Linear) : int64 =
+        match linear.Weight with
+        | LinearWeight.Dense weight
+        | LinearWeight.Int8(weight, _) -> weight.shape[1]
+        | LinearWeight.Transposed weight -> weight.shape[0]
+
     let private update (x: Tensor) (y: Tensor) (low: LowRankUpdate) =
         let inner = torch.nn.functional.linear (x.``to`` low.Down.dtype, low.Down, null) // [..., rank]
 

@@ -24,6 +24,13 @@ module LanguageHead =
           Map = map
           Softcap = None }
 
+    /// <summary>The head, where the checkpoint has one.</summary>
+    let ofCheckpoint (found: CheckpointHead) (make: unit -> LanguageHead) : LanguageHead option =
+        match found with
+        | CheckpointHead.Language -> Some(make ())
+        | CheckpointHead.Bare
+        | CheckpointHead.Sequence _ -> None
+
     /// <summary>The map and its cap, in fp32, of hidden states that are transformed already. [..., hidden] → [..., vocabulary]</summary>
     let mapped (head: LanguageHead) (hidden: Tensor) : Tensor =
         Scope.run (fun () ->

@@ -2,7 +2,7 @@ namespace Reft.Core
 
 open TorchSharp
 
-/// <summary>The shape of a decoder, whatever its family.</summary>
+/// <summary>The shape of a model, whatever its family.</summary>
 type ModelConfig =
     {
         /// Hugging Face's <c>model_type</c>, e.g. <c>llama</c>.
@@ -41,7 +41,9 @@ type ModelConfig =
         ParallelResidual: bool
         /// How many kinds of segments an encoder tells apart.
         SegmentTypes: int
-        /// Whether the head is the transposed embedding.
+        /// The head that the checkpoint brings.
+        Head: CheckpointHead
+        /// Whether the language-model head is the transposed embedding.
         TiedHead: bool
         /// Whether the attention's maps have biases.
         AttentionBias: bool
@@ -66,6 +68,10 @@ type ModelConfig =
     /// <summary>Whether no token sees what comes after it, so that the model can generate.</summary>
     member config.Causal: bool =
         not (List.contains AttentionPattern.Bidirectional config.Patterns)
+
+    /// <summary>Whether the checkpoint has a language-model head whose matrix is not the embedding.</summary>
+    member config.HasOwnLanguageHead: bool =
+        config.Head = CheckpointHead.Language && not config.TiedHead
 
     /// <summary>The width of a component, or of some of its heads.</summary>
     /// <exception cref="T:System.ArgumentException">The site has a layer or heads that the model has not.</exception>
@@ -124,6 +130,7 @@ module ModelConfig =
           LogitSoftcap = None
           ParallelResidual = false
           SegmentTypes = 0
+          Head = CheckpointHead.Language
           TiedHead = false
           AttentionBias = false
           MlpBias = false

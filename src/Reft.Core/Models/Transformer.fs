@@ -63,6 +63,15 @@ module Transformer =
             invalidOp
                 $"this {model.Config.Family} checkpoint has no language-model head, so it gives no logits of tokens: expected a checkpoint for causal or masked language modelling"
 
+    /// <summary>The head of a causal language model, whose logits are of the next token.</summary>
+    /// <exception cref="T:System.InvalidOperationException">The checkpoint has none, or the model is an encoder.</exception>
+    let causalHead (model: Transformer) : LanguageHead =
+        if model.Config.Causal then
+            languageHead model
+        else
+            invalidOp
+                $"{model.Config.Family} is an encoder: its tokens see what follows them, so it predicts no next token and has no next-token loss. Train it for sequence classification or regression, or use a decoder"
+
     /// <summary>The logits of every position, fp32. [batch, seq] → [batch, seq, vocabulary]</summary>
     let logits (context: Context) (ids: Tensor) (model: Transformer) : Tensor =
         model |> hidden context ids |> LanguageHead.logits (languageHead model)

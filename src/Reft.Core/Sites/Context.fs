@@ -47,6 +47,9 @@ type Context =
         PositionIds: Tensor
         /// Whether <c>PositionIds</c> is 0, 1, 2, … in every row, as under right padding.
         PlainPositions: bool
+        /// The number of the segment of each token, for encoders that tell several apart; <c>None</c> is the first
+        /// everywhere. [batch, seq] int64
+        Segments: Tensor option
         /// What attention may see, filled in by the model; one per pattern that its layers have.
         Masks: AttentionMask[]
         /// Rotary tables of this window, (cos, sin), filled in by the model; one per rope base. [batch or 1, 1, seq, head_dim]
@@ -202,6 +205,7 @@ module Context =
           Length = length
           PositionIds = positionIds
           PlainPositions = uniform
+          Segments = None
           Masks = [||]
           Rotary = [||]
           Cache = cache
@@ -230,6 +234,7 @@ module Context =
           Length = 0
           PositionIds = Unchecked.defaultof<Tensor>
           PlainPositions = false
+          Segments = None
           Masks = [||]
           Rotary = [||]
           Cache = None

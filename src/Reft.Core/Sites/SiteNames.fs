@@ -33,6 +33,10 @@ module internal SiteNames =
           "mlp_output", Component.MlpOutput
           "block_output", Component.BlockOutput ]
 
+    /// pyvene's name of a component, if it has one.
+    let pyveneName (wanted: Component) : string option =
+        pyvene |> List.tryFind (snd >> (=) wanted) |> Option.map fst
+
     let private ofGate =
         "of a gated MLP there are layers.N.mlp_gate, the gate after its activation function, and layers.N.mlp_activation, its product with the up projection"
 

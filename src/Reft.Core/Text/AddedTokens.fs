@@ -3,7 +3,6 @@ namespace Reft.Core
 open System
 open System.Buffers
 open System.Collections.Generic
-open System.Globalization
 open System.Text
 
 /// A token that is cut out of the text before anything else sees it.
@@ -16,10 +15,10 @@ type internal AddedToken =
       Normalized: bool
       Special: bool }
 
-/// A part of a text: still text, or a token already.
+/// A part of a text: still text, and whether the whole text begins with it, or a token already.
 [<Struct; RequireQualifiedAccess>]
 type internal Segment =
-    | Text of text: string
+    | Text of text: string * first: bool
     | Token of id: int
 
 /// Cutting added tokens out of a text, as Hugging Face's tokenizers do: leftmost first, and there the longest.
@@ -50,43 +49,19 @@ module internal AddedTokens =
         node |> FileNode.only ("id" :: "content" :: flags)
         readObject (node |> FileNode.get "id" |> TokenModel.boundedId) node
 
-    /// What the regular expression \w matches in Rust: alphabetic, marks, decimal digits, connectors, joiners.
-    let private isWord (rune: Rune) =
-        match Rune.GetUnicodeCategory rune with
-        | UnicodeCategory.UppercaseLetter
-        | UnicodeCategory.LowercaseLetter
-        | UnicodeCategory.TitlecaseLetter
-        | UnicodeCategory.ModifierLetter
-        | UnicodeCategory.OtherLetter
-        | UnicodeCategory.NonSpacingMark
-        | UnicodeCategory.SpacingCombiningMark
-        | UnicodeCategory.EnclosingMark
-        | UnicodeCategory.DecimalDigitNumber
-        | UnicodeCategory.LetterNumber
-        | UnicodeCategory.ConnectorPunctuation -> true
-        | _ ->
-            let value = rune.Value
-
-            value = 0x200C
-            || value = 0x200D
-            || (value >= 0x24B6 && value <= 0x24E9)
-            || (value >= 0x1F130 && value <= 0x1F149)
-            || (value >= 0x1F150 && value <= 0x1F169)
-            || (value >= 0x1F170 && value <= 0x1F189)
-
     let private endsInWord (text: ReadOnlySpan<char>) =
         let mutable rune = Rune()
         let mutable consumed = 0
 
         Rune.DecodeLastFromUtf16(text, &rune, &consumed) = OperationStatus.Done
-        && isWord rune
+        && CharacterClass.isWord rune
 
     let private startsWithWord (text: ReadOnlySpan<char>) =
         let mutable rune = Rune()
         let mutable consumed = 0
 
         Rune.DecodeFromUtf16(text, &rune, &consumed) = OperationStatus.Done
-        && isWord rune
+        && CharacterClass.isWord rune
 
     /// The tokens by first character, the longest first, and a fast search for any of them.
     let private index (tokens: (string * AddedToken) list) =
@@ -101,14 +76,15 @@ module internal AddedTokens =
         let contents = tokens |> List.map fst |> List.toArray
         SearchValues.Create(contents.AsSpan(), StringComparison.Ordinal), byFirst
 
-    /// A function that cuts a text at the given tokens, each looked for as the text beside it.
-    let cutter (tokens: (string * AddedToken) list) : string -> Segment list =
+    /// A function that cuts a text at the given tokens, each looked for as the text beside it. It is told whether its text
+    /// is where the whole one begins.
+    let cutter (tokens: (string * AddedToken) list) : bool -> string -> Segment list =
         match tokens with
-        | [] -> fun text -> if text = "" then [] else [ Segment.Text text ]
+        | [] -> fun first text -> if text = "" then [] else [ Segment.Text(text, first) ]
         | _ ->
             let search, byFirst = index tokens
 
-            fun text ->
+            fun first text ->
                 let segments = ResizeArray<Segment>()
                 let mutable taken = 0
                 let mutable from = 0
@@ -116,7 +92,7 @@ module internal AddedTokens =
 
                 let rest until =
                     if taken < until then
-                        segments.Add(Segment.Text(text.Substring(taken, until - taken)))
+                        segments.Add(Segment.Text(text.Substring(taken, until - taken), first && taken = 0))
 
                 while searching do
                     let offset = text.AsSpan(from).IndexOfAny search

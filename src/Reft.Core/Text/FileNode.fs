@@ -104,6 +104,32 @@ module internal FileNode =
             | _ -> expect $"a token id of 0 … {Int32.MaxValue}" node
         | _ -> expect "a token id" node
 
+    /// A whole number of 0 … 2³¹ − 1.
+    let natural (node: FileNode) : int =
+        match node.Value.ValueKind with
+        | JsonValueKind.Number ->
+            match node.Value.TryGetInt32() with
+            | true, n when n >= 0 -> n
+            | _ -> expect $"a whole number of 0 … {Int32.MaxValue}" node
+        | _ -> expect "a whole number" node
+
+    let float (node: FileNode) : float =
+        match node.Value.ValueKind with
+        | JsonValueKind.Number ->
+            match node.Value.TryGetDouble() with
+            | true, x when Double.IsFinite x -> x
+            | _ -> expect "a finite number" node
+        | _ -> expect "a number" node
+
+    /// Exactly one character, as Rust counts: a pair of surrogates is one.
+    let character (node: FileNode) : string =
+        let text = string node
+
+        if text = "" || text.EnumerateRunes() |> Seq.length <> 1 then
+            expect "one character" node
+
+        text
+
     let items (node: FileNode) : FileNode seq =
         match node.Value.ValueKind with
         | JsonValueKind.Array ->
@@ -117,6 +143,11 @@ module internal FileNode =
     let private demandObject (node: FileNode) =
         if node.Value.ValueKind <> JsonValueKind.Object then
             expect "an object" node
+
+    /// How many members an object has.
+    let count (node: FileNode) : int =
+        demandObject node
+        node.Value.GetPropertyCount()
 
     let members (node: FileNode) : (string * FileNode) seq =
         demandObject node

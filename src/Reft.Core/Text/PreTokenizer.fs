@@ -3,8 +3,18 @@ namespace Reft.Core
 open System
 open System.Text
 
-/// Cuts pieces of text into smaller ones; tokens never cross a cut. Byte-level pieces come out in the alphabet of `ByteLevel`.
-type internal PreTokenizer = ResizeArray<string> -> ResizeArray<string>
+/// Cuts slices of text into smaller ones; tokens never cross a cut.
+type internal Cutter = ResizeArray<Slice> -> ResizeArray<Slice>
+
+/// What a file's pre-tokenizer comes down to.
+[<NoEquality; NoComparison>]
+type internal PreTokenizer =
+    {
+        Cut: Cutter
+        /// Whether the model is to see each piece in the alphabet of `ByteLevel`. The spelling is left to it: it remembers
+        /// what became of a word by the word itself.
+        Bytes: bool
+    }
 
 /// What a pre-tokenizer does with the parts of a text that its pattern matches.
 [<RequireQualifiedAccess>]
@@ -19,6 +29,9 @@ type internal SplitBehavior =
 [<RequireQualifiedAccess>]
 module internal PreTokenizer =
 
+    /// No cut at all.
+    let none: PreTokenizer = { Cut = id; Bytes = false }
+
     /// GPT-2's pattern, which ByteLevel uses.
     let private gpt2 =
         SplitPattern.Trusted @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -29,8 +42,8 @@ module internal PreTokenizer =
             Length = a.Length + b.Length }
 
     /// Neighbours of a list joined where the rule says so; the rule sees the previous piece as it was, and this one.
-    let private joined rule (pieces: Piece seq) : Piece seq =
-        let result = ResizeArray<Piece>()
+    let private joined rule (pieces: ResizeArray<Piece>) : ResizeArray<Piece> =
+        let result = ResizeArray<Piece> pieces.Count
         let mutable previous = false
 
         for piece in pieces do
@@ -43,26 +56,30 @@ module internal PreTokenizer =
 
         result
 
-    let private behave (behavior: SplitBehavior) (pieces: ResizeArray<Piece>) : Piece seq =
+    let private reversed (pieces: ResizeArray<Piece>) : ResizeArray<Piece> =
+        pieces.Reverse()
+        pieces
+
+    let private behave (behavior: SplitBehavior) (pieces: ResizeArray<Piece>) : ResizeArray<Piece> =
         match behavior with
         | SplitBehavior.Isolated -> pieces
-        | SplitBehavior.Removed -> pieces |> Seq.filter (fun piece -> not piece.IsMatch)
+        | SplitBehavior.Removed -> pieces.FindAll(fun piece -> not piece.IsMatch)
         | SplitBehavior.Contiguous -> pieces |> joined (=)
         | SplitBehavior.MergedWithPrevious -> pieces |> joined (fun previous current -> current && not previous)
         | SplitBehavior.MergedWithNext ->
             pieces
-            |> Seq.rev
+            |> reversed
             |> joined (fun previous current -> current && not previous)
-            |> Seq.rev
+            |> reversed
 
-    let private split (cut: string -> ResizeArray<Piece>) (behavior: SplitBehavior) : PreTokenizer =
-        fun texts ->
-            let result = ResizeArray<string>()
+    let private split (cut: Slice -> ResizeArray<Piece>) (behavior: SplitBehavior) : Cutter =
+        fun slices ->
+            let result = ResizeArray<Slice>()
 
-            for text in texts do
-                for piece in text |> cut |> behave behavior do
+            for slice in slices do
+                for piece in slice |> cut |> behave behavior do
                     if piece.Length > 0 then
-                        result.Add(text.Substring(piece.Start, piece.Length))
+                        result.Add(slice |> Slice.part piece.Start piece.Length)
 
             result
 
@@ -71,81 +88,132 @@ module internal PreTokenizer =
             { piece with
                 IsMatch = not piece.IsMatch })
 
-    /// Every digit of any script apart, as Rust's char::is_numeric sees digits.
-    let private digits (text: string) : ResizeArray<Piece> =
-        let pieces = ResizeArray<Piece>()
-        let mutable at = 0
+    let private mapText (change: Slice -> string) : Cutter =
+        fun slices -> slices.ConvertAll(fun slice -> change slice |> Slice.ofText slice.First)
 
-        for rune in text.EnumerateRunes() do
-            pieces.Add
-                { Start = at
-                  Length = rune.Utf16SequenceLength
-                  IsMatch = Rune.IsNumber rune }
+    let private prefixSpace: Cutter =
+        mapText (fun slice ->
+            let text = slice.ToString()
+            if text.StartsWith ' ' then text else " " + text)
 
-            at <- at + rune.Utf16SequenceLength
+    /// GPT-2's cut, or none, for a model that sees bytes.
+    let byteLevel addPrefixSpace useRegex : PreTokenizer =
+        { Cut =
+            (if addPrefixSpace then prefixSpace else id)
+            >> (if useRegex then
+                    split gpt2.Pieces SplitBehavior.Isolated
+                else
+                    id)
+          Bytes = true }
 
-        pieces
-        |> joined (fun previous current -> not previous && not current)
-        |> ResizeArray
+    /// Spaces become a visible character, one stands before the text, and words begin with it.
+    let metaspace (replacement: char) (scheme: MetaspaceScheme) (isSplit: bool) : Cutter =
+        let spell (slice: Slice) =
+            let text = slice.ToString().Replace(' ', replacement)
 
-    let private byteLevel addPrefixSpace useRegex : PreTokenizer =
-        let prefix (text: string) =
-            if addPrefixSpace && not (text.StartsWith ' ') then
-                " " + text
+            let prefixed =
+                match scheme with
+                | MetaspaceScheme.Never -> false
+                | MetaspaceScheme.First -> slice.First
+                | MetaspaceScheme.Always -> true
+
+            if prefixed && not (text.StartsWith replacement) then
+                string replacement + text
             else
                 text
 
-        fun texts ->
-            let texts = if addPrefixSpace then texts.ConvertAll prefix else texts
+        mapText spell
+        >> if isSplit then
+               split (Pieces.ofLiteral (string replacement)) SplitBehavior.MergedWithNext
+           else
+               id
 
-            let texts =
-                if useRegex then
-                    split gpt2.Pieces SplitBehavior.Isolated texts
-                else
-                    texts
+    let private behaviorOf (node: FileNode) =
+        match FileNode.string node with
+        | "Removed" -> SplitBehavior.Removed
+        | "Isolated" -> SplitBehavior.Isolated
+        | "MergedWithPrevious" -> SplitBehavior.MergedWithPrevious
+        | "MergedWithNext" -> SplitBehavior.MergedWithNext
+        | "Contiguous" -> SplitBehavior.Contiguous
+        | other -> FileNode.fail node $"the behavior '{other}' is not supported"
 
-            texts.ConvertAll ByteLevel.ofText
-
-    let private readSplit (node: FileNode) : PreTokenizer =
+    let private readSplit (node: FileNode) : Cutter =
         node |> FileNode.only [ "type"; "pattern"; "behavior"; "invert" ]
-        let pattern = node |> FileNode.get "pattern"
-        pattern |> FileNode.only [ "Regex"; "String" ]
+        let cut = Pattern.read node
+        let behavior = node |> FileNode.get "behavior" |> behaviorOf
 
-        let cut =
-            match FileNode.tryGet "Regex" pattern, FileNode.tryGet "String" pattern with
-            | Some regex, None -> SplitPattern.OfRegex regex (FileNode.string regex)
-            | None, Some literal -> SplitPattern.OfLiteral literal (FileNode.string literal)
-            | _ -> FileNode.fail pattern "expected either 'Regex' or 'String'"
+        if node |> FileNode.flag "invert" false then
+            split (cut >> inverted) behavior
+        else
+            split cut behavior
 
-        let behavior = node |> FileNode.get "behavior"
-
-        let behaves =
-            match FileNode.string behavior with
-            | "Removed" -> SplitBehavior.Removed
-            | "Isolated" -> SplitBehavior.Isolated
-            | "MergedWithPrevious" -> SplitBehavior.MergedWithPrevious
-            | "MergedWithNext" -> SplitBehavior.MergedWithNext
-            | "Contiguous" -> SplitBehavior.Contiguous
-            | other -> FileNode.fail behavior $"the behavior '{other}' is not supported"
-
-        let cut =
-            if node |> FileNode.flag "invert" false then
-                cut.Pieces >> inverted
-            else
-                cut.Pieces
-
-        split cut behaves
-
-    let private readDigits (node: FileNode) : PreTokenizer =
+    let private readDigits (node: FileNode) : Cutter =
         node |> FileNode.only [ "type"; "individual_digits" ]
 
         if node |> FileNode.flag "individual_digits" false then
-            split digits SplitBehavior.Isolated
+            split (Pieces.ofClass Rune.IsNumber) SplitBehavior.Isolated
         else
-            split digits SplitBehavior.Contiguous
+            split (Pieces.ofClass Rune.IsNumber) SplitBehavior.Contiguous
 
-    /// The pre-tokenizer that a node describes, and whether it maps text to the byte-level alphabet.
-    let rec read (node: FileNode) : PreTokenizer * bool =
+    let private readPunctuation (node: FileNode) : Cutter =
+        node |> FileNode.only [ "type"; "behavior" ]
+
+        node
+        |> FileNode.tryGet "behavior"
+        |> Option.map behaviorOf
+        |> Option.defaultValue SplitBehavior.Isolated
+        |> split (Pieces.ofClass CharacterClass.isPunctuation)
+
+    let private readLength (node: FileNode) : Cutter =
+        node |> FileNode.only [ "type"; "length" ]
+        let length = node |> FileNode.get "length"
+
+        match FileNode.natural length with
+        | 0 -> FileNode.fail length "expected a length of at least 1"
+        | count -> split (Pieces.ofLength count) SplitBehavior.Isolated
+
+    let private readDelimiter (node: FileNode) : Cutter =
+        node |> FileNode.only [ "type"; "delimiter" ]
+        let delimiter = node |> FileNode.get "delimiter" |> FileNode.character
+        split (Pieces.ofLiteral delimiter) SplitBehavior.Removed
+
+    let private whiteSpace: Cutter =
+        split (Pieces.ofClass Rune.IsWhiteSpace) SplitBehavior.Removed
+
+    /// \w+|[^\w\s]+
+    let private words: Cutter =
+        let kind rune =
+            if CharacterClass.isWord rune then 1
+            elif Rune.IsWhiteSpace rune then 0
+            else 2
+
+        split (Pieces.ofRuns kind) SplitBehavior.Removed
+
+    /// One after the other. Only the last may leave its spelling in bytes to the model.
+    let private inTurn (stages: PreTokenizer list) : PreTokenizer =
+        (none, stages)
+        ||> List.fold (fun before next ->
+            if before.Bytes then
+                { next with
+                    Cut =
+                        before.Cut
+                        >> mapText (fun slice -> ByteLevel.ofText (slice.ToString()))
+                        >> next.Cut }
+            else
+                { next with
+                    Cut = before.Cut >> next.Cut })
+
+    let private known =
+        "ByteLevel, Metaspace, Split, Whitespace, WhitespaceSplit, BertPreTokenizer, Punctuation, Digits, CharDelimiterSplit, FixedLength and Sequence"
+
+    /// The pre-tokenizer that a node describes.
+    let rec read (node: FileNode) : PreTokenizer =
+        let cutting cut = { Cut = cut; Bytes = false }
+
+        let plain cut =
+            node |> FileNode.only [ "type" ]
+            cutting cut
+
         match node |> FileNode.get "type" |> FileNode.string with
         | "ByteLevel" ->
             // trim_offsets concerns offsets alone, which nothing here reports.
@@ -153,9 +221,21 @@ module internal PreTokenizer =
             |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
 
             let prefix = node |> FileNode.get "add_prefix_space" |> FileNode.bool
-            byteLevel prefix (node |> FileNode.flag "use_regex" true), true
-        | "Split" -> readSplit node, false
-        | "Digits" -> readDigits node, false
+            byteLevel prefix (node |> FileNode.flag "use_regex" true)
+        | "Metaspace" ->
+            let options = Metaspace.read node
+            metaspace options.Replacement options.Scheme options.Split |> cutting
+        | "Split" -> readSplit node |> cutting
+        | "Digits" -> readDigits node |> cutting
+        | "Punctuation" -> readPunctuation node |> cutting
+        | "FixedLength" -> readLength node |> cutting
+        | "CharDelimiterSplit" -> readDelimiter node |> cutting
+        | "WhitespaceSplit" -> plain whiteSpace
+        | "Whitespace" -> plain words
+        | "BertPreTokenizer" ->
+            whiteSpace
+            >> split (Pieces.ofClass CharacterClass.isPunctuation) SplitBehavior.Isolated
+            |> plain
         | "Sequence" ->
             node |> FileNode.only [ "type"; "pretokenizers" ]
 
@@ -166,9 +246,8 @@ module internal PreTokenizer =
                 |> Seq.map read
                 |> Seq.toList
 
-            if stages |> List.filter snd |> List.length > 1 then
+            if stages |> List.filter _.Bytes |> List.length > 1 then
                 FileNode.fail node "it maps text to bytes twice: expected one ByteLevel"
 
-            stages |> List.map fst |> List.fold (>>) id, stages |> List.exists snd
-        | kind ->
-            FileNode.fail node $"the pre-tokenizer '{kind}' is not supported: ByteLevel, Split, Digits and Sequence are"
+            inTurn stages
+        | kind -> FileNode.fail node $"the pre-tokenizer '{kind}' is not supported: {known} are"

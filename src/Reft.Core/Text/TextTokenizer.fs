@@ -2,43 +2,59 @@ namespace Reft.Core
 
 open System
 open System.Collections.Generic
+open System.IO
 open System.Text
 
 /// <summary>Turns token ids into text as they come, without ever giving half a character.</summary>
 /// <remarks>
-/// A token of a byte-level vocabulary may end inside a character: what it began is kept back until the tokens that
-/// complete it arrive. The pieces, with that of <see cref="M:Reft.Core.StreamDecoder.Flush"/>, add up to
+/// A token may end inside a character, and what a token means may depend on the next one: such text is kept back until the
+/// tokens that complete it arrive. The pieces, with that of <see cref="M:Reft.Core.StreamDecoder.Flush"/>, add up to
 /// <see cref="M:Reft.Core.TextTokenizer.Decode"/> of all ids. Not for use by several threads.
 /// </remarks>
 [<Sealed>]
-type StreamDecoder internal (bytesOf: int -> byte[]) =
+type StreamDecoder internal (decoder: TokenDecoder, tokenOf: int -> string voption) =
 
-    let utf8 = Encoding.UTF8.GetDecoder()
+    let text = StringBuilder()
 
-    let decode (bytes: byte[]) flush =
-        let chars = Array.zeroCreate<char>(Encoding.UTF8.GetMaxCharCount(bytes.Length + 4))
-        let count = utf8.GetChars(bytes, 0, bytes.Length, chars, 0, flush)
-        String(chars, 0, count)
+    let start () =
+        decoder
+            { Token = fun part -> text.Append part |> ignore
+              End = ignore }
+
+    let mutable run = start ()
+
+    let taken () =
+        let result = text.ToString()
+        text.Clear() |> ignore
+        result
 
     /// <summary>The text that this token completes: empty while a character is incomplete.</summary>
-    member _.Push(id: int) : string = decode (bytesOf id) false
+    member _.Push(id: int) : string =
+        match tokenOf id with
+        | ValueSome token -> run.Token token
+        | ValueNone -> ()
+
+        taken ()
 
     /// <summary>
-    /// What is left at the end: empty, or U+FFFD for a character that never became complete. The decoder is then as new.
+    /// What is left at the end, with U+FFFD for a character that never became complete. The decoder is then as new.
     /// </summary>
-    member _.Flush() : string = decode [||] true
+    member _.Flush() : string =
+        run.End()
+        run <- start ()
+        taken ()
 
 /// What a tokenizer is made of.
 [<NoEquality; NoComparison>]
 type internal TokenizerParts =
-    { CutRaw: string -> Segment list
+    { CutRaw: bool -> string -> Segment list
       Normalise: TextNormalizer
-      CutNormalised: string -> Segment list
-      PreTokenise: PreTokenizer
+      CutNormalised: bool -> string -> Segment list
+      PreTokenise: Cutter
       Model: TokenModel
       Frame: Frame
       Added: AddedToken list
-      BytesOf: string -> byte[]
+      Decoder: TokenDecoder
       Bos: int option
       Eos: int option
       Pad: int option }
@@ -60,7 +76,7 @@ type TextTokenizer internal (parts: TokenizerParts) =
             addedTokens[token.Id] <- token
 
     let size =
-        vocabulary.Ids.Count
+        vocabulary.Tokens.Count
         + (parts.Added
            |> List.filter (fun token -> not (vocabulary.Ids.ContainsKey token.Content))
            |> List.length)
@@ -83,29 +99,30 @@ type TextTokenizer internal (parts: TokenizerParts) =
         else
             Encoding.UTF8.GetString(Encoding.UTF8.GetBytes text)
 
-    let encodeText (result: ResizeArray<int>) (text: string) =
-        for piece in parts.PreTokenise(ResizeArray [ text ]) do
-            result.AddRange(parts.Model.Tokenise piece)
+    let encodeText (result: ResizeArray<int>) (first: bool) (text: string) =
+        for piece in parts.PreTokenise(ResizeArray [ Slice.ofText first text ]) do
+            if piece.Length > 0 then
+                parts.Model.Tokenise piece result
 
     let encode (text: string) : ResizeArray<int> =
         let result = ResizeArray<int>(text.Length / 4 + 1)
 
-        for segment in text |> wellFormed |> parts.CutRaw do
+        for segment in text |> wellFormed |> parts.CutRaw true do
             match segment with
             | Segment.Token id -> result.Add id
-            | Segment.Text raw ->
-                for segment in raw |> parts.Normalise |> parts.CutNormalised do
+            | Segment.Text(raw, first) ->
+                for segment in raw |> parts.Normalise |> parts.CutNormalised first do
                     match segment with
                     | Segment.Token id -> result.Add id
-                    | Segment.Text text -> encodeText result text
+                    | Segment.Text(text, first) -> encodeText result first text
 
         result
 
     /// An id that no token has stands for nothing: models often have more rows than the tokenizer has tokens.
-    let bytesOf skipSpecial (id: int) =
+    let decoded skipSpecial (id: int) =
         match tokenOf id with
-        | ValueSome token when not (skipSpecial && isSpecial id) -> parts.BytesOf token
-        | _ -> [||]
+        | ValueSome token when not (skipSpecial && isSpecial id) -> ValueSome token
+        | _ -> ValueNone
 
     /// <summary>The number of tokens, added ones included.</summary>
     member _.VocabularySize: int = size
@@ -157,18 +174,96 @@ type TextTokenizer internal (parts: TokenizerParts) =
     /// <summary>The ids of a text that follows a prompt: nothing is put around it.</summary>
     member tokenizer.EncodeCompletion(text: string) : int[] = tokenizer.Encode(text, false)
 
+    /// <summary>
+    /// The ids of a text, or of two, as an encoder reads them, and the segment of each: with what the post-processor puts
+    /// around them. What is too long is cut from its end, of two texts the longer one first, as in Hugging Face's.
+    /// </summary>
+    /// <param name="text">The first text.</param>
+    /// <param name="second">The second one, if there are two.</param>
+    /// <param name="length">The most ids, special ones included.</param>
+    /// <exception cref="T:System.ArgumentException">The special tokens alone are more.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">There are two texts, and the file has no template for two.</exception>
+    member _.EncodeRow(text: string, second: string option, length: int) : struct (int[] * int[]) =
+        let cut count (ids: ResizeArray<int>) = ids |> Seq.truncate count |> Seq.toList
+
+        let room special =
+            if special > length then
+                invalidArg
+                    (nameof length)
+                    $"expected a length of {special} or more, as there are so many special tokens, found {length}"
+
+            length - special
+
+        let first = encode text
+
+        match second with
+        | None ->
+            let ids =
+                [| yield! parts.Frame.Prefix
+                   yield! first |> cut (room (parts.Frame.Prefix.Length + parts.Frame.Suffix.Length))
+                   yield! parts.Frame.Suffix |]
+
+            struct (ids, Array.zeroCreate ids.Length)
+        | Some _ when parts.Frame.Pair.IsEmpty ->
+            raise (
+                InvalidDataException
+                    "the post-processor of tokenizer.json has no template with a place for each of two texts: give one text, or token ids"
+            )
+        | Some second ->
+            let second = encode second
+
+            let room =
+                parts.Frame.Pair
+                |> List.sumBy (function
+                    | PairPiece.Special(ids, _) -> ids.Length
+                    | _ -> 0)
+                |> room
+
+            let shorter = min first.Count second.Count
+
+            let struct (less, more) =
+                if first.Count + second.Count <= room then
+                    struct (shorter, max first.Count second.Count)
+                elif shorter + shorter <= room then
+                    struct (shorter, room - shorter)
+                else
+                    struct (room / 2, room / 2 + room % 2)
+
+            let firstCount, secondCount =
+                if first.Count > second.Count then
+                    more, less
+                else
+                    less, more
+
+            [| for piece in parts.Frame.Pair do
+                   match piece with
+                   | PairPiece.Special(ids, segment) -> for id in ids -> struct (id, segment)
+                   | PairPiece.First segment -> for id in cut firstCount first -> struct (id, segment)
+                   | PairPiece.Second segment -> for id in cut secondCount second -> struct (id, segment) |]
+            |> fun tokens ->
+                struct (tokens |> Array.map (fun struct (id, _) -> id), tokens |> Array.map (fun struct (_, s) -> s))
+
     /// <summary>The text of ids.</summary>
     /// <param name="ids">The ids; one that no token has stands for nothing.</param>
     /// <param name="skipSpecial">Whether special tokens are left out.</param>
     /// <remarks>Bytes that are not UTF-8 become U+FFFD.</remarks>
     member _.Decode(ids: int seq, skipSpecial: bool) : string =
-        let bytes = ResizeArray<byte>()
+        let text = StringBuilder()
+
+        let run =
+            parts.Decoder
+                { Token = fun part -> text.Append part |> ignore
+                  End = ignore }
 
         for id in ids do
-            bytes.AddRange(bytesOf skipSpecial id)
+            match decoded skipSpecial id with
+            | ValueSome token -> run.Token token
+            | ValueNone -> ()
 
-        Encoding.UTF8.GetString(Runtime.InteropServices.CollectionsMarshal.AsSpan bytes)
+        run.End()
+        text.ToString()
 
     /// <summary>A decoder for ids that come one by one.</summary>
     /// <param name="skipSpecial">Whether special tokens are left out.</param>
-    member _.Stream(skipSpecial: bool) : StreamDecoder = StreamDecoder(bytesOf skipSpecial)
+    member _.Stream(skipSpecial: bool) : StreamDecoder =
+        StreamDecoder(parts.Decoder, decoded skipSpecial)

@@ -15,8 +15,8 @@ type internal Vocabulary =
 [<NoEquality; NoComparison>]
 type internal TokenModel =
     {
-        /// The tokens of one piece, as the pre-tokenizer left it.
-        Tokenise: string -> int[]
+        /// Adds the tokens of one piece, as the pre-tokenizer left it.
+        Tokenise: Slice -> ResizeArray<int> -> unit
         Vocabulary: Vocabulary
     }
 
@@ -38,8 +38,9 @@ module internal TokenModel =
 
     /// `{"token": id, …}`, each token and each id once.
     let readVocabulary (node: FileNode) : Vocabulary =
-        let ids = Dictionary<string, int>(StringComparer.Ordinal)
-        let tokens = Dictionary<int, string>()
+        let count = FileNode.count node
+        let ids = Dictionary<string, int>(count, StringComparer.Ordinal)
+        let tokens = Dictionary<int, string> count
 
         for token, value in FileNode.members node do
             let id = boundedId value
@@ -53,3 +54,18 @@ module internal TokenModel =
             FileNode.fail node "the vocabulary is empty"
 
         { Ids = ids; Tokens = tokens }
+
+    /// The token that stands for what the vocabulary lacks.
+    let readUnknown (vocabulary: Vocabulary) (node: FileNode) : int =
+        let token = FileNode.string node
+
+        match vocabulary.Ids.TryGetValue token with
+        | true, id -> id
+        | _ -> FileNode.fail node $"the unknown token '{token}' is not in the vocabulary"
+
+    /// The tokens `<0x00>` … `<0xFF>` of a vocabulary with byte fallback; −1 for a byte that has none.
+    let byteTokens (vocabulary: Vocabulary) : int[] =
+        Array.init 256 (fun b ->
+            match vocabulary.Ids.TryGetValue $"<0x{b:X2}>" with
+            | true, id -> id
+            | _ -> -1)

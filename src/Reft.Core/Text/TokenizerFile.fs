@@ -1,12 +1,11 @@
 namespace Reft.Core
 
 open System
-open System.Collections.Generic
 open System.IO
 
 /// <summary>
-/// Reading Hugging Face's <c>tokenizer.json</c> and, beside it, <c>tokenizer_config.json</c>. Byte-level BPE is understood;
-/// any other kind, and any option that is not understood, is refused by name.
+/// Reading Hugging Face's <c>tokenizer.json</c> and, beside it, <c>tokenizer_config.json</c>: BPE, WordPiece,
+/// WordLevel and Unigram, with what goes around them. A kind or an option that is not understood is refused by name.
 /// </summary>
 /// <remarks>
 /// <c>truncation</c> and <c>padding</c> are ignored, as transformers resets them on load: cutting and padding are decided
@@ -15,7 +14,7 @@ open System.IO
 [<RequireQualifiedAccess>]
 module TokenizerFile =
 
-    let private readModel (node: FileNode) : TokenModel =
+    let private readModel (bytes: bool) (node: FileNode) : TokenModel =
         // The first files had no type: Hugging Face takes one with merges for BPE.
         let kind =
             match node |> FileNode.tryGet "type", node |> FileNode.tryGet "merges" with
@@ -24,97 +23,16 @@ module TokenizerFile =
             | None, None -> FileNode.fail node "expected a member 'type', found none"
 
         match kind with
-        | "BPE" -> BytePairModel.read node
-        | kind -> FileNode.fail node $"the model '{kind}' is not supported: byte-level BPE is"
+        | "BPE" -> BytePairModel.read bytes node
+        | "WordPiece" -> WordPieceModel.read bytes node
+        | "WordLevel" -> WordPieceModel.readWordLevel bytes node
+        | "Unigram" -> UnigramModel.read bytes node
+        | kind -> FileNode.fail node $"the model '{kind}' is not supported: BPE, WordPiece, WordLevel and Unigram are"
 
-    let private readPreTokenizer (root: FileNode) : PreTokenizer =
-        match root |> FileNode.tryGet "pre_tokenizer" with
-        | None ->
-            FileNode.fail root "there is no pre_tokenizer: BPE is supported with the pre-tokenizer ByteLevel alone"
-        | Some node ->
-            match PreTokenizer.read node with
-            | read, true -> read
-            | _, false -> FileNode.fail node "BPE is supported with the pre-tokenizer ByteLevel alone: there is none"
+    let private part (name: string) (ifAbsent: 'a) (read: FileNode -> 'a) (root: FileNode) : 'a =
+        root |> FileNode.tryGet name |> Option.map read |> Option.defaultValue ifAbsent
 
-    let private readDecoder (root: FileNode) : string -> byte[] =
-        match root |> FileNode.tryGet "decoder" with
-        | None -> FileNode.fail root "there is no decoder: expected ByteLevel"
-        | Some node ->
-            match node |> FileNode.get "type" |> FileNode.string with
-            | "ByteLevel" ->
-                // Its options concern the other direction.
-                node
-                |> FileNode.only [ "type"; "add_prefix_space"; "trim_offsets"; "use_regex" ]
-
-                ByteLevel.bytesOf
-            | kind -> FileNode.fail node $"the decoder '{kind}' is not supported: ByteLevel is"
-
-    /// Adds a token, unless its id or its characters are already another's. False if it is there already.
-    let private admit (vocabulary: Vocabulary) (added: Vocabulary) (node: FileNode) (token: AddedToken) : bool =
-        for known in [ vocabulary; added ] do
-            match known.Ids.TryGetValue token.Content with
-            | true, id when id <> token.Id ->
-                FileNode.fail node $"the token '{token.Content}' has the id {token.Id} here and {id} elsewhere"
-            | _ -> ()
-
-            match known.Tokens.TryGetValue token.Id with
-            | true, content when content <> token.Content ->
-                FileNode.fail node $"the id {token.Id} is '{token.Content}' here and '{content}' elsewhere"
-            | _ -> ()
-
-        added.Tokens[token.Id] <- token.Content
-        added.Ids.TryAdd(token.Content, token.Id)
-
-    /// The added tokens of tokenizer.json, and those that tokenizer_config.json alone knows.
-    let private readAdded (vocabulary: Vocabulary) (root: FileNode) (config: FileNode option) : AddedToken list =
-        let added = ResizeArray<AddedToken>()
-
-        let known =
-            { Ids = Dictionary<string, int>(StringComparer.Ordinal)
-              Tokens = Dictionary<int, string>() }
-
-        for node in
-            root
-            |> FileNode.tryGet "added_tokens"
-            |> Option.map FileNode.items
-            |> Option.defaultValue Seq.empty do
-            let token = AddedTokens.read node
-
-            if not (admit vocabulary known node token) then
-                FileNode.fail node $"the token '{token.Content}' is listed already"
-
-            added.Add token
-
-        for key, node in
-            config
-            |> Option.bind (FileNode.tryGet "added_tokens_decoder")
-            |> Option.map FileNode.members
-            |> Option.defaultValue Seq.empty do
-            match Int32.TryParse(key, Globalization.NumberStyles.None, Globalization.CultureInfo.InvariantCulture) with
-            | true, id when id < TokenModel.idLimit ->
-                let token = AddedTokens.readObject id node
-
-                if admit vocabulary known node token then
-                    added.Add token
-            | _ -> FileNode.fail node $"expected a token id below {TokenModel.idLimit} as the key"
-
-        List.ofSeq added
-
-    /// `"<s>"`, or an object that has it as its content.
-    let private readNamed (idOf: string -> int option) (config: FileNode option) (name: string) : int option =
-        config
-        |> Option.bind (FileNode.tryGet name)
-        |> Option.map (fun node ->
-            let token =
-                match node.Value.ValueKind with
-                | Text.Json.JsonValueKind.Object -> node |> FileNode.get "content" |> FileNode.string
-                | _ -> FileNode.string node
-
-            match idOf token with
-            | Some id -> id
-            | None -> FileNode.fail node $"the token '{token}' is not in the vocabulary")
-
-    let private read (root: FileNode) (config: FileNode option) : TextTokenizer =
+    let private read (root: FileNode) : TokenizerDraft =
         root
         |> FileNode.only
             [ "version"
@@ -127,94 +45,150 @@ module TokenizerFile =
               "decoder"
               "model" ]
 
-        // The kinds first: a file of another kind is told so, not that its vocabulary looks odd.
-        let model = root |> FileNode.get "model" |> readModel
-        let preTokenise = readPreTokenizer root
-        let bytesOf = readDecoder root
+        let preTokenizer = root |> part "pre_tokenizer" PreTokenizer.none PreTokenizer.read
 
-        let normalise =
+        let normalise = root |> part "normalizer" id TextNormalizer.read
+        let decoder = root |> part "decoder" TokenDecoder.spaced TokenDecoder.read
+        let frame = root |> part "post_processor" PostProcessor.none PostProcessor.read
+        let model = root |> FileNode.get "model" |> readModel preTokenizer.Bytes
+
+        { Model = model
+          Normalise = normalise
+          Cut = preTokenizer.Cut
+          Decoder = decoder
+          Frame = frame
+          Added =
             root
-            |> FileNode.tryGet "normalizer"
-            |> Option.map TextNormalizer.read
-            |> Option.defaultValue id
+            |> FileNode.tryGet "added_tokens"
+            |> Option.map FileNode.items
+            |> Option.defaultValue Seq.empty
+            |> Seq.map (fun node -> Some node, AddedTokens.read node)
+            |> Seq.toList
+          Named = None, None, None
+          Fail = FileNode.error root }
 
-        let frame =
-            root
-            |> FileNode.tryGet "post_processor"
-            |> Option.map PostProcessor.read
-            |> Option.defaultValue PostProcessor.none
+    /// A tokenizer_config.json says which of the classes of transformers reads a model: those that change its ids, or its
+    /// text, in ways of their own are not known here.
+    let private known = [ "LlamaTokenizer"; "GemmaTokenizer"; "PreTrainedTokenizer" ]
 
-        let added = readAdded model.Vocabulary root config
+    let private isKnown (config: FileNode) =
+        match config |> FileNode.tryGet "tokenizer_class" with
+        | None -> ()
+        | Some node ->
+            let name = FileNode.string node
 
-        let idOf token =
-            match model.Vocabulary.Ids.TryGetValue token with
-            | true, id -> Some id
-            | _ -> added |> List.tryFind (fun a -> a.Content = token) |> Option.map (fun a -> a.Id)
+            let slow =
+                if name.EndsWith "Fast" then
+                    name.Substring(0, name.Length - 4)
+                else
+                    name
 
-        for id in frame.Prefix @ frame.Suffix do
-            if
-                not (
-                    model.Vocabulary.Tokens.ContainsKey id
-                    || added |> List.exists (fun a -> a.Id = id)
-                )
-            then
-                FileNode.fail root $"the post_processor adds the id {id}, which no token has"
+            if not (List.contains slow known) then
+                let names = String.concat ", " known
 
-        let normalised, raw = added |> List.partition (fun token -> token.Normalized)
+                FileNode.fail
+                    node
+                    $"a tokenizer.model of the class '{name}' is not supported ({names} are): save the tokenizer as tokenizer.json (transformers' AutoTokenizer.from_pretrained(…).save_pretrained)"
 
-        TextTokenizer
-            { CutRaw = raw |> List.map (fun token -> token.Content, token) |> AddedTokens.cutter
-              Normalise = normalise
-              CutNormalised =
-                normalised
-                |> List.map (fun token -> normalise token.Content, token)
-                |> AddedTokens.cutter
-              PreTokenise = preTokenise
-              Model = model
-              Frame = frame
-              Added = added
-              BytesOf = bytesOf
-              Bos = readNamed idOf config "bos_token"
-              Eos = readNamed idOf config "eos_token"
-              Pad = readNamed idOf config "pad_token" }
+    /// The draft of a tokenizer.model, with BOS and EOS as transformers' conversion adds them.
+    let private readSentencePiece (path: string) (config: FileNode option) : TokenizerDraft =
+        let model = SentencePieceModel.read path
+        config |> Option.iter isKnown
 
-    let private fileOf (path: string) =
+        let flag name ifAbsent =
+            config
+            |> Option.map (FileNode.flag name ifAbsent)
+            |> Option.defaultValue ifAbsent
+
+        let tokens, around = model |> SentencePieceTokenizer.parts (flag "legacy" true)
+
+        let exists id =
+            if id >= 0 && id < model.Pieces.Length then
+                Some id
+            else
+                None
+
+        let framing name ifAbsent id =
+            match flag name ifAbsent, exists id with
+            | false, _ -> []
+            | true, Some id -> [ id ]
+            | true, None when ifAbsent && config |> Option.bind (FileNode.tryGet name) |> Option.isNone -> []
+            | true, None ->
+                SentencePieceModel.fail path $"tokenizer_config.json wants {name}, and the model has no such piece"
+
+        { Model = tokens
+          Normalise = around.Normalise
+          Cut = around.Cut
+          Decoder = around.Decoder
+          Frame =
+            PostProcessor.each
+                (framing "add_bos_token" model.IsBpe model.Bos)
+                (framing "add_eos_token" false model.Eos)
+          Added = SentencePieceTokenizer.added model |> List.map (fun token -> None, token)
+          Named = exists model.Bos, exists model.Eos, exists model.Pad
+          Fail = fun problem -> InvalidDataException $"{path}: {problem}" }
+
+    /// The names of a tokenizer's own file, in the order in which a folder is searched for them.
+    let private names = [ "tokenizer.json"; "tokenizer.model" ]
+
+    /// GPT-2's older pair of files.
+    let private hasPair (folder: string) =
+        [ "vocab.json"; "merges.txt" ]
+        |> List.forall (fun name -> File.Exists(Path.Combine(folder, name)))
+
+    let private fileOf (path: string) : string option =
         if Directory.Exists path then
-            Path.Combine(path, "tokenizer.json")
+            names
+            |> List.map (fun name -> Path.Combine(path, name))
+            |> List.tryFind File.Exists
+            |> Option.orElse (
+                if hasPair path then
+                    Some(Path.Combine(path, "vocab.json"))
+                else
+                    None
+            )
         else
-            path
+            Some path |> Option.filter File.Exists
 
-    /// <summary>Whether a folder holds a <c>tokenizer.json</c>, or the path is a file.</summary>
-    let exists (path: string) : bool = File.Exists(fileOf path)
+    /// <summary>Whether a folder holds a tokenizer's files, or the path is a file.</summary>
+    let exists (path: string) : bool = fileOf path |> Option.isSome
 
     /// <summary>
-    /// The tokenizer of a model folder, or of a <c>tokenizer.json</c>; the <c>tokenizer_config.json</c> beside it is read
-    /// too, if there is one.
+    /// The tokenizer of a model folder, or of a <c>tokenizer.json</c> or a <c>tokenizer.model</c>; of both in a folder, the
+    /// first. A folder with neither may have the <c>vocab.json</c> and <c>merges.txt</c> of GPT-2 or RoBERTa. The <c>tokenizer_config.json</c> beside it is read too, if there is one.
     /// </summary>
-    /// <exception cref="T:System.IO.FileNotFoundException">There is no <c>tokenizer.json</c>.</exception>
+    /// <exception cref="T:System.IO.FileNotFoundException">There is neither.</exception>
     /// <exception cref="T:System.IO.InvalidDataException">
     /// A file is damaged or of a kind that is not supported; the message names the file and the path in it.
     /// </exception>
     let load (path: string) : TextTokenizer =
-        let file = fileOf path
-
-        if not (File.Exists file) then
-            raise (
-                FileNotFoundException(
-                    $"there is no tokenizer at '{file}': expected a folder with a tokenizer.json (transformers writes it by tokenizer.save_pretrained), or that file",
-                    file
+        let file =
+            match fileOf path with
+            | Some file -> file
+            | None ->
+                raise (
+                    FileNotFoundException(
+                        $"there is no tokenizer at '{path}': expected a folder with a tokenizer.json (transformers writes it by tokenizer.save_pretrained) or a tokenizer.model (SentencePiece's), or with the vocab.json and merges.txt of GPT-2 or RoBERTa; or one of these files",
+                        path
+                    )
                 )
-            )
 
         let folder =
             Path.GetDirectoryName(Path.GetFullPath file)
             |> Option.ofObj
             |> Option.defaultValue "."
 
-        let config = Path.Combine(folder, "tokenizer_config.json")
+        let withConfig (interpret: FileNode option -> 'a) : 'a =
+            let config = Path.Combine(folder, "tokenizer_config.json")
 
-        FileNode.readFile file (fun root ->
             if File.Exists config then
-                FileNode.readFile config (Some >> read root)
+                FileNode.readFile config (Some >> interpret)
             else
-                read root None)
+                interpret None
+
+        if file.EndsWith(".model", StringComparison.OrdinalIgnoreCase) then
+            withConfig (fun config -> readSentencePiece file config |> TokenizerDraft.finish config)
+        elif Path.GetFileName file = "vocab.json" && hasPair folder then
+            withConfig (fun config -> VocabularyAndMerges.read folder config |> TokenizerDraft.finish config)
+        else
+            FileNode.readFile file (fun root -> withConfig (fun config -> read root |> TokenizerDraft.finish config))

@@ -92,7 +92,7 @@ module Fit =
             if example.ScoredCount = 0 then
                 invalidArg
                     (nameof examples)
-                    $"example {row} has no scored token, so there is nothing to learn from it: leave such rows out")
+                    $"example {row} has no scored token and no label, so there is nothing to learn from it: leave such rows out")
 
     /// <summary>Runs it. The given state stays as it was; a cancelled run gives the last state it reached.</summary>
     /// <param name="options">The run.</param>

@@ -18,6 +18,7 @@ module Loss =
             invalidArg (nameof batch) "no token of the batch is scored: expected at least one label that is not -100"
 
         let tuned = tuned context
+        let head = Transformer.causalHead tuned
         let hidden = tuned |> Transformer.residual context (Batch.ids tuned.Device batch)
         let rows = (torch.tensor batch.Scored).``to`` tuned.Device
         let targets = (torch.tensor batch.Targets).``to`` tuned.Device
@@ -26,7 +27,7 @@ module Loss =
             hidden.view(-1L, int64 tuned.Config.Hidden).index_select(0L, rows) // [scored, hidden]
             |> tuned.Norm
 
-        CrossEntropy.mean context.Attention (Transformer.languageHead tuned) scored targets
+        CrossEntropy.mean context.Attention head scored targets
 
     let private contextOf (batch: Batch) (model: Transformer) = Batch.context model batch
 
@@ -50,6 +51,35 @@ module Loss =
             |> contextOf batch
             |> prepare batch
             |> causal (fun context -> model |> Reft.attach spec theta context) batch
+
+    /// <summary>
+    /// The loss of rows that are labelled as a whole, on a frozen model with a spec attached and a classification head, as a
+    /// function of the parameters of both (see <see cref="M:Reft.Core.SequenceLossModule.mean"/>). It has a first derivative.
+    /// <paramref name="prepare"/> maps a batch and its context to a context that more is known of; the spec may be empty, so
+    /// that the head alone is trained.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">A row has no label, or one that is not of the task.</exception>
+    let classifierIn
+        (prepare: Batch -> Context -> Context)
+        (spec: ReftSpec)
+        (classifier: Classifier)
+        (model: Transformer)
+        : Loss =
+        fun batch theta ->
+            let context = model |> contextOf batch |> prepare batch
+
+            model
+            |> Reft.attach spec theta context
+            |> Classifier.run classifier.Head theta context (Batch.ids model.Device batch)
+            |> SequenceLoss.mean classifier.Task batch
+
+    /// <summary><see cref="M:Reft.Core.LossModule.classifierIn"/> with the context that every batch has.</summary>
+    let classifier (spec: ReftSpec) (classifier: Classifier) (model: Transformer) : Loss =
+        fun batch theta -> classifierIn (fun _ -> id) spec classifier model batch theta
+
+    /// <summary><see cref="M:Reft.Core.LossModule.classifier"/> by formulas that have derivatives of every order.</summary>
+    let classifierSmooth (spec: ReftSpec) (classifier: Classifier) (model: Transformer) : Loss =
+        fun batch theta -> classifierIn (fun _ -> Context.withPlainAttention) spec classifier model batch theta
 
     /// <summary>
     /// A loss plus <paramref name="weight"/> times a penalty on the parameters, e.g. the expected number of open gates.

@@ -15,7 +15,7 @@ type TrainerOptions =
         AdamW: AdamWOptions
         /// The largest gradient norm; <c>None</c> leaves gradients as they are.
         ClipNorm: float option
-        /// Batches whose gradients make one step, each token weighing the same.
+        /// Batches whose gradients make one step, each token or labelled row weighing the same.
         Accumulate: int
     }
 
@@ -24,7 +24,7 @@ type StepReport =
     {
         /// The number of the step, from 1.
         Step: int
-        /// The mean loss of its scored tokens, before the step.
+        /// The mean loss of its scored tokens or labelled rows, before the step.
         Loss: float
         /// The norm of the gradient, before clipping.
         GradientNorm: float
@@ -56,15 +56,15 @@ module Trainer =
           ClipNorm = Some 1.0
           Accumulate = 1 }
 
-    /// <summary>The loss of batches and its gradient with respect to the flat vector, each scored token weighing the same.</summary>
+    /// <summary>The loss of batches and its gradient with respect to the flat vector, each scored token, or labelled row, weighing the same.</summary>
     let private lossAndGradient (loss: Loss) (layout: Parameters) (batches: Batch[]) (theta: Tensor) =
-        let total = batches |> Array.sumBy (fun batch -> batch.Scored.Length)
+        let total = batches |> Array.sumBy (fun batch -> batch.Terms)
         let leaf = Autograd.variable theta
 
         batches
         |> Array.fold
             (fun struct (sum, gradient: Tensor option) batch ->
-                let share = float batch.Scored.Length / float total
+                let share = float batch.Terms / float total
                 let mutable value = 0.0
 
                 let part =
@@ -179,21 +179,21 @@ module Trainer =
         |> Seq.fold (fun _ (_, next) -> Some next) None
         |> Option.defaultWith (fun () -> TrainState.copy state)
 
-    /// <summary>The mean loss per scored token over batches, without gradients.</summary>
+    /// <summary>The mean loss per scored token, or labelled row, over batches, without gradients.</summary>
     let evaluate (loss: Loss) (theta: Parameters) (batches: Batch seq) : float =
         use _ = torch.no_grad ()
 
         let sum, count =
             batches
-            |> Seq.filter (fun batch -> batch.Scored.Length > 0)
+            |> Seq.filter (fun batch -> batch.Terms > 0)
             |> Seq.fold
                 (fun (sum, count) batch ->
                     use _ = torch.NewDisposeScope()
-                    let scored = float batch.Scored.Length
+                    let scored = float batch.Terms
                     sum + scored * float ((loss batch theta).item<float32>()), count + scored)
                 (0.0, 0.0)
 
         if count = 0.0 then
-            invalidArg (nameof batches) "no token is scored: there is nothing to evaluate"
+            invalidArg (nameof batches) "no token is scored and no row is labelled: there is nothing to evaluate"
 
         sum / count

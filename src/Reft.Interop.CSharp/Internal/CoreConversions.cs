@@ -16,6 +16,27 @@ internal static class CoreConversions
         : tying.IsGroups ? ParameterTying.Groups
         : ParameterTying.EachPosition;
 
+    public static Core.SequenceProblem ToCore(this SequenceProblem problem) =>
+        problem switch
+        {
+            SequenceProblem.SingleLabel => Core.SequenceProblem.SingleLabel,
+            SequenceProblem.MultiLabel => Core.SequenceProblem.MultiLabel,
+            _ => Core.SequenceProblem.Regression,
+        };
+
+    public static SequenceProblem ToFacade(this Core.SequenceProblem problem) =>
+        problem.IsSingleLabel ? SequenceProblem.SingleLabel
+        : problem.IsMultiLabel ? SequenceProblem.MultiLabel
+        : SequenceProblem.Regression;
+
+    public static Core.HeadTraining ToCore(this HeadTraining training) =>
+        training switch
+        {
+            HeadTraining.Frozen => Core.HeadTraining.Frozen,
+            HeadTraining.Classifier => Core.HeadTraining.Classifier,
+            _ => Core.HeadTraining.Whole,
+        };
+
     public static Core.Role ToCore(this ParameterRole role) =>
         role switch
         {

@@ -38,4 +38,6 @@ internal static class FSharpConversions
 
     public static FSharpFunc<T1, FSharpFunc<T2, Unit>> ToFSharpFunc<T1, T2>(this Action<T1, T2> action) =>
         FuncConvert.FromAction(action);
+
+    public static FSharpFunc<T, Unit> ToFSharpFunc<T>(this Action<T> action) => FuncConvert.FromAction(action);
 }

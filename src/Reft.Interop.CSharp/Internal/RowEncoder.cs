@@ -4,8 +4,10 @@ namespace Reft.Internal;
 /// <param name="Tokenizer">The model's tokenizer, if it has one.</param>
 /// <param name="Refusal">Why the tokenizer that the folder has cannot be used, if so.</param>
 /// <param name="Vocabulary">The number of ids that the model knows.</param>
+/// <param name="SegmentTypes">How many kinds of segments it tells apart.</param>
 /// <param name="EosId">What ends a completion in training, if the model has such a token.</param>
-internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int? EosId)
+internal sealed partial record RowEncoder(
+    Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int SegmentTypes, int? EosId)
 {
     public Core.Example Encode(RowUse use, DataRow row, int index)
     {
@@ -18,7 +20,7 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal
             { Text: { } text } => Core.ExampleModule.ofText(EncodePrompt(text, "text", source)),
             _ => OfIds(row, source),
         };
-        return WithSubspaces(row, use == RowUse.Generate
+        return WithSubspaces(row.Subspaces, use == RowUse.Generate
             ? WholePrompt(NotEmpty(example.Ids[..example.Prompt], "prompt_length", source, "the prompt is empty"))
             : example);
     }
@@ -49,9 +51,9 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal
                 source, field, $"its token {i} has the id {ids[i]} in tokenizer.json, and the model knows the ids 0 … {Vocabulary - 1}: the two do not belong together")
             : ids;
 
-    private static Core.Example WithSubspaces(DataRow row, Core.Example example) =>
-        row.Subspaces is { } subspaces
-            ? new(example.Ids, example.Labels, example.Prompt, subspaces.ToFSharpList())
+    private static Core.Example WithSubspaces(IReadOnlyList<int>? numbers, Core.Example example) =>
+        numbers is { } subspaces
+            ? new(example.Ids, example.Labels, example.Prompt, subspaces.ToFSharpList(), example.Segments, example.Target)
             : example;
 
     private static Core.Example WholePrompt(int[] ids) => Core.ExampleModule.ofText(ids);
@@ -101,7 +103,7 @@ internal sealed record RowEncoder(Core.TextTokenizer? Tokenizer, string? Refusal
         Tokenizer ?? throw RowForm.Refuse(
             source,
             field,
-            $"{Refusal ?? "the model's folder holds no tokenizer.json"}; text cannot be read: give token ids ('input_ids')");
+            $"{Refusal ?? "the model's folder holds no tokenizer.json or tokenizer.model"}; text cannot be read: give token ids ('input_ids')");
 
     private int KnownEos(int eos, string source) =>
         IsKnown(eos)

@@ -57,7 +57,7 @@ internal static class RowForm
     public static InvalidDataException Refuse(string source, string field, string problem) =>
         new($"{source}: field '{field}': {problem}");
 
-    private static void CheckSubspaces(IReadOnlyList<int> subspaces, string source)
+    public static void CheckSubspaces(IReadOnlyList<int> subspaces, string source)
     {
         for (var i = 0; i < subspaces.Count; i++)
         {

@@ -8,9 +8,27 @@ internal static class RowReader
 {
     public static Encoding StrictUtf8 { get; } = new UTF8Encoding(false, throwOnInvalidBytes: true);
 
-    public static IReadOnlyList<DataRow> Read(TextReader reader, string name, RowUse use)
+    public static IReadOnlyList<DataRow> Read(TextReader reader, string name, RowUse use) =>
+        Read(reader, name, (root, source) => RowForm.Check(use, RowOf(root, source), source));
+
+    public static IReadOnlyList<DataRow> ReadFile(string path, RowUse use) =>
+        ReadFile(path, (root, source) => RowForm.Check(use, RowOf(root, source), source));
+
+    /// <summary>The rows of a file that must be there.</summary>
+    public static IReadOnlyList<T> ReadFile<T>(string path, Func<JsonElement, string, T> row)
     {
-        var rows = new List<DataRow>();
+        if (!File.Exists(path))
+        {
+            throw new FileNotFoundException($"there is no file {path}: expected a JSON Lines file", path);
+        }
+
+        using var reader = new StreamReader(path, StrictUtf8);
+        return Read(reader, path, row);
+    }
+
+    private static List<T> Read<T>(TextReader reader, string name, Func<JsonElement, string, T> row)
+    {
+        var rows = new List<T>();
         for (var number = 1; ; number++)
         {
             var source = $"{name}:{number}";
@@ -23,7 +41,7 @@ internal static class RowReader
 
                 if (!string.IsNullOrWhiteSpace(line))
                 {
-                    rows.Add(RowForm.Check(use, Parse(line, source), source));
+                    rows.Add(Parse(line, source, row));
                 }
             }
             catch (DecoderFallbackException e)
@@ -33,28 +51,15 @@ internal static class RowReader
         }
     }
 
-    private static DataRow Parse(string line, string source)
+    private static T Parse<T>(string line, string source, Func<JsonElement, string, T> row)
     {
         try
         {
             using var document = JsonDocument.Parse(line, new JsonDocumentOptions { AllowDuplicateProperties = false });
             var root = document.RootElement;
-            if (root.ValueKind != JsonValueKind.Object)
-            {
-                throw new InvalidDataException($"{source}: expected a JSON object, found {Kind(root)}");
-            }
-
-            return new DataRow
-            {
-                Prompt = Text(root, "prompt", source),
-                Completion = Text(root, "completion", source),
-                Text = Text(root, "text", source),
-                InputIds = Numbers(root, "input_ids", source),
-                Labels = Numbers(root, "labels", source),
-                PromptLength = Field(root, "prompt_length") is { } length ? Number(length, "prompt_length", source) : null,
-                Subspaces = Numbers(root, "subspaces", source),
-                Source = source,
-            };
+            return root.ValueKind == JsonValueKind.Object
+                ? row(root, source)
+                : throw new InvalidDataException($"{source}: expected a JSON object, found {Kind(root)}");
         }
         catch (JsonException e)
         {
@@ -67,10 +72,23 @@ internal static class RowReader
         }
     }
 
-    private static JsonElement? Field(JsonElement row, string name) =>
+    private static DataRow RowOf(JsonElement root, string source) =>
+        new()
+        {
+            Prompt = Text(root, "prompt", source),
+            Completion = Text(root, "completion", source),
+            Text = Text(root, "text", source),
+            InputIds = Numbers(root, "input_ids", source),
+            Labels = Numbers(root, "labels", source),
+            PromptLength = Field(root, "prompt_length") is { } length ? Number(length, "prompt_length", source) : null,
+            Subspaces = Numbers(root, "subspaces", source),
+            Source = source,
+        };
+
+    public static JsonElement? Field(JsonElement row, string name) =>
         row.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    private static string? Text(JsonElement row, string name, string source) =>
+    public static string? Text(JsonElement row, string name, string source) =>
         Field(row, name) switch
         {
             null => null,
@@ -78,7 +96,7 @@ internal static class RowReader
             { } other => throw new InvalidDataException($"{source}: field '{name}': expected a string, found {Kind(other)}"),
         };
 
-    private static int[]? Numbers(JsonElement row, string name, string source)
+    public static int[]? Numbers(JsonElement row, string name, string source)
     {
         if (Field(row, name) is not { } array)
         {
@@ -95,7 +113,7 @@ internal static class RowReader
             ? number
             : throw new InvalidDataException($"{source}: field '{name}': expected an integer, found {Kind(value)}");
 
-    private static string Kind(JsonElement value) =>
+    public static string Kind(JsonElement value) =>
         value.ValueKind switch
         {
             JsonValueKind.Object => "an object",

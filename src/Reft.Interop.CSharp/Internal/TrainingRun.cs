@@ -4,10 +4,14 @@ using TorchSharp;
 namespace Reft.Internal;
 
 /// <summary>One training run: rows → examples → steps, with clocks, and the last good parameters whatever happens.</summary>
+/// <param name="start">The parameters it begins with.</param>
+/// <param name="headParameters">How many of their trainable numbers are a classification head's.</param>
+/// <param name="options">How to train.</param>
+/// <param name="progress">Told after each step.</param>
+/// <param name="cancel">Looked at before each step.</param>
 internal sealed class TrainingRun(
-    Core.Transformer model,
-    AttachedReft start,
-    RowEncoder encoder,
+    Core.Parameters start,
+    long headParameters,
     TrainingOptions options,
     IProgress<TrainingProgress>? progress,
     CancellationToken cancel)
@@ -50,49 +54,38 @@ internal sealed class TrainingRun(
     }
 
     /// <summary>Runs it, on the calling thread.</summary>
-    /// <param name="data">The rows to train on.</param>
+    /// <param name="prepare">Tokenises the rows.</param>
     /// <param name="keep">Receives the parameters that the run reached, also when it then fails; its own from then on.</param>
-    public TrainingResult Run(TrainingData data, Action<Core.Parameters> keep)
+    public TrainingResult Run(Func<TrainingSet> prepare, Action<Core.Parameters> keep)
     {
         _clock.Start();
-        var (training, skipped) = Scored(data);
-        var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
-        Core.Example[] examples = [.. training.Select(pair => pair.Example)];
-        Core.Example[] evaluation = [.. evaluating.Select(pair => pair.Example)];
-        if (examples.Length == 0)
-        {
-            throw new ArgumentException(
-                data.Count == 0
-                    ? "the dataset is empty: expected at least one row to train on"
-                    : $"none of the {data.Count} rows has a scored token within {MaxLength} tokens, so there is nothing to learn: raise MaxLength or check the labels",
-                nameof(data));
-        }
-
+        var set = prepare();
+        var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
         var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
         if (steps > int.MaxValue)
         {
             throw new ArgumentException(
-                $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(data));
+                $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
         }
 
         using var scope = torch.NewDisposeScope();
-        var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), start.Parameters);
+        var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), start);
         try
         {
             Action<Core.FitProgress, Core.TrainState> report = Report;
-            var loss = LossOf(data, training, evaluating);
             var result = Core.Fit.run(
-                FitOptions(), loss.ToFSharpFunc(), examples, evaluation, report.ToFSharpFunc(), cancel, state);
+                FitOptions(), set.Loss.ToFSharpFunc(), examples, set.Evaluation, report.ToFSharpFunc(), cancel, state);
             Core.TrainStateModule.dispose(result.State);
             return new TrainingResult
             {
                 History = _history,
                 Cancelled = result.Cancelled,
                 TrainedRows = examples.Length,
-                SkippedRows = skipped,
-                SkippedEvaluationRows = skippedEvaluation,
-                TrainableParameters = start.Parameters.TrainableCount,
+                SkippedRows = set.Skipped,
+                SkippedEvaluationRows = set.SkippedEvaluation,
+                TrainableParameters = start.TrainableCount - headParameters,
+                HeadParameters = headParameters,
                 Duration = _clock.Elapsed,
             };
         }
@@ -105,32 +98,10 @@ internal sealed class TrainingRun(
             Core.TrainStateModule.dispose(state);
             if (_lastGood is not null)
             {
-                keep(Core.ParametersModule.keep(start.Parameters.OfVector(_lastGood)));
+                keep(Core.ParametersModule.keep(start.OfVector(_lastGood)));
                 _lastGood.Dispose();
             }
         }
-    }
-
-    private int MaxLength => options.MaxLength ?? model.Config.Context;
-
-    private ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
-    {
-        var examples = data.Rows
-            .Select((row, i) => (Example: Core.ExampleModule.truncate(MaxLength, encoder.Encode(RowUse.Train, row, i)), i))
-            .Where(pair => pair.Example.ScoredCount > 0)
-            .ToArray();
-        return (examples, data.Count - examples.Length);
-    }
-
-    // Rows that are evaluated read sources of their own.
-    private Func<Core.Batch, Core.Parameters, torch.Tensor> LossOf(
-        TrainingData data, (Core.Example Example, int Row)[] training, (Core.Example Example, int Row)[] evaluation)
-    {
-        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
-        var trained = options.Penalty?.AddTo(plain) ?? plain;
-        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluation);
-        var held = evaluation.Select(pair => pair.Example).ToHashSet<object>(ReferenceEqualityComparer.Instance);
-        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
     }
 
     private Core.FitOptions FitOptions()

@@ -29,6 +29,18 @@ let npmFile (relative: string) : string option =
     |> Option.map (fun folder -> Path.Combine(folder, "node_modules", relative))
     |> Option.filter File.Exists
 
+/// A file beside the packages that the install target made of one, if it is there.
+let convertedFile (name: string) : string option =
+    Environment.GetEnvironmentVariable "REFT_NPM_PACKAGES"
+    |> Option.ofObj
+    |> Option.map (fun folder -> Path.Combine(folder, name, "tokenizer.json"))
+    |> Option.filter File.Exists
+
+/// Skips the rest of a test that takes minutes, unless the target test-long runs it.
+let longTest () =
+    if Environment.GetEnvironmentVariable "REFT_LONG_TESTS" <> "1" then
+        Expecto.Tests.skiptest "it takes minutes: the target test-long runs it"
+
 /// One line of a cases.jsonl.
 type Case =
     { Text: string

@@ -27,35 +27,35 @@ let private refused name (file: System.Text.Json.Nodes.JsonObject) fragments =
 let private kinds =
     testList
         "kinds"
-        [ for kind in [ "Unigram"; "WordPiece"; "WordLevel"; "NoSuchModel" ] do
-              refused $"model {kind}" (good |> replaceModel "type" $"\"{kind}\"") [ "$.model"; $"'{kind}'" ]
-          for kind in [ "Metaspace"; "BertPreTokenizer"; "Whitespace"; "UnicodeScripts" ] do
+        [ refused "model" (good |> replaceModel "type" "\"NoSuchModel\"") [ "$.model"; "'NoSuchModel'" ]
+          for kind in [ "UnicodeScripts"; "NoSuchCut" ] do
               refused
                   $"pre-tokenizer {kind}"
                   (good |> replace "pre_tokenizer" $"""{{"type":"{kind}"}}""")
                   [ "$.pre_tokenizer"; $"'{kind}'" ]
-          for kind in [ "Lowercase"; "Prepend"; "Precompiled"; "BertNormalizer" ] do
-              refused
-                  $"normalizer {kind}"
-                  (good |> replace "normalizer" $"""{{"type":"{kind}"}}""")
-                  [ "$.normalizer"; $"'{kind}'" ]
+          refused
+              "pre-tokenizer in a sequence"
+              (good
+               |> replace
+                   "pre_tokenizer"
+                   """{"type":"Sequence","pretokenizers":[{"type":"Whitespace"},{"type":"Odd"}]}""")
+              [ "$.pre_tokenizer.pretokenizers[1]"; "'Odd'" ]
+          refused "normalizer" (good |> replace "normalizer" """{"type":"Odd"}""") [ "$.normalizer"; "'Odd'" ]
           refused
               "normalizer in a sequence"
               (good
-               |> replace "normalizer" """{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Strip"}]}""")
-              [ "$.normalizer.normalizers[1]"; "'Strip'" ]
-          for kind in [ "WordPiece"; "Metaspace"; "Sequence" ] do
-              refused
-                  $"decoder {kind}"
-                  (good |> replace "decoder" $"""{{"type":"{kind}"}}""")
-                  [ "$.decoder"; $"'{kind}'" ]
+               |> replace "normalizer" """{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Odd"}]}""")
+              [ "$.normalizer.normalizers[1]"; "'Odd'" ]
+          refused "decoder" (good |> replace "decoder" """{"type":"CTC"}""") [ "$.decoder"; "'CTC'" ]
+          refused
+              "decoder in a sequence"
+              (good
+               |> replace "decoder" """{"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"Odd"}]}""")
+              [ "$.decoder.decoders[1]"; "'Odd'" ]
           refused
               "post-processor"
               (good |> replace "post_processor" """{"type":"Odd"}""")
-              [ "$.post_processor"; "'Odd'" ]
-          refused "no pre-tokenizer" (good |> replace "pre_tokenizer" "null") [ "ByteLevel" ]
-          refused "no ByteLevel" (good |> replace "pre_tokenizer" """{"type":"Digits"}""") [ "ByteLevel" ]
-          refused "no decoder" (good |> replace "decoder" "null") [ "decoder" ] ]
+              [ "$.post_processor"; "'Odd'" ] ]
 
 let private options =
     testList
@@ -67,9 +67,34 @@ let private options =
               (good
                |> replace "pre_tokenizer" """{"type":"ByteLevel","add_prefix_space":false,"surprise":1}""")
               [ "$.pre_tokenizer.surprise" ]
-          refused "byte_fallback" (good |> replaceModel "byte_fallback" "true") [ "byte_fallback" ]
           refused "dropout" (good |> replaceModel "dropout" "0.1") [ "dropout" ]
-          refused "end_of_word_suffix" (good |> replaceModel "end_of_word_suffix" "\"</w>\"") [ "end_of_word_suffix" ]
+          refused
+              "a merge whose right token lacks the prefix within words"
+              (good |> replaceModel "continuing_subword_prefix" "\"##\"")
+              [ "$.model.merges[0]"; "'##'" ]
+          for name, value, path in
+              [ "Metaspace", ""","replacement":"__" """, "replacement"
+                "Metaspace", ""","replacement":"_","prepend_scheme":"often" """, "prepend_scheme"
+                "Metaspace",
+                ""","replacement":"_","add_prefix_space":false,"prepend_scheme":"first" """,
+                "add_prefix_space"
+                "FixedLength", ""","length":0""", "length"
+                "CharDelimiterSplit", ""","delimiter":"ab" """, "delimiter"
+                "Punctuation", ""","behavior":"Odd" """, "behavior" ] do
+              refused
+                  $"pre-tokenizer {name}, {path}"
+                  (good |> replace "pre_tokenizer" $"""{{"type":"{name}"{value}}}""")
+                  [ $"$.pre_tokenizer.{path}" ]
+          for name, value, path in
+              [ "Replace", $""","pattern":{{"String":"a"}},"content":"{String.replicate 40 "a"}" """, "content"
+                "Replace", ""","pattern":{"String":""},"content":"b" """, "pattern.String"
+                "Prepend", $""","prepend":"{String.replicate 40 "a"}" """, "prepend"
+                "Precompiled", ""","precompiled_charsmap":"?" """, "precompiled_charsmap"
+                "Precompiled", ""","precompiled_charsmap":"/////w==" """, "precompiled_charsmap" ] do
+              refused
+                  $"normalizer {name}, {value}"
+                  (good |> replace "normalizer" $"""{{"type":"{name}"{value}}}""")
+                  [ $"$.normalizer.{path}" ]
           refused "unk_token" (good |> replaceModel "unk_token" "\"<unk>\"") [ "$.model.unk_token"; "<unk>" ] ]
 
 let private patterns =
@@ -163,7 +188,6 @@ let private shapes =
           refused "a merge of three" (good |> replaceModel "merges" """["a b c"]""") [ "$.model.merges[0]" ]
           refused "a merge array of one" (good |> replaceModel "merges" """[["a"]]""") [ "$.model.merges[0]" ]
           refused "a merge is a number" (good |> replaceModel "merges" "[1]") [ "$.model.merges[0]"; "a string" ]
-          refused "a merge twice" (good |> replaceModel "merges" """["a b",["a","b"]]""") [ "$.model.merges[1]" ]
           refused "no merges" (good |> replaceModel "merges" "null") [ "'merges'" ]
           refused
               "added token with another id"

@@ -18,7 +18,10 @@ public static class CommandTests
             Runner.TestCase("int8 weights take less and score about the same", EightBitWeights),
             Runner.TestCase("inspect shows own, combined and windowed interventions by name, without a registry", InspectsEverything),
             Runner.TestCase("train takes any method and its options", TrainsAnyMethod),
+            Runner.TestCase("train and classify: labels", Classifies),
+            Runner.TestCase("train and classify: numbers", Regresses),
             Runner.TestCase("prompts and texts, with a tokenizer", Texts),
+            Runner.TestCase("tokenize gives Hugging Face's ids", Tokenizes),
             Runner.TestCase("an interrupt keeps the steps taken and exits with 130", Interrupted),
             Runner.TestCase("an interrupt before the first step saves nothing", InterruptedEarly),
             Runner.TestCase("a reader that stops early ends it quietly", ClosedPipe),
@@ -94,6 +97,65 @@ public static class CommandTests
             ReftProcess.Run("inspect", TinyLlama.Folder, "--json", "--weights", weights).Succeeded().Json.Single();
     }
 
+    private static void Classifies()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var rows = Enumerable.Range(0, 24).Select(i => string.Create(
+            CultureInfo.InvariantCulture,
+            $$"""{"input_ids": [1, {{30 + i}}, {{100 + (i % 2)}}, {{60 + i}}], "label": "{{(i % 2 == 0 ? "even" : "odd")}}"}"""));
+        var data = Write(folder, "rows.jsonl", rows);
+        var adapter = folder.File("adapter");
+        string[] train =
+        [
+            "train", "--model", TinyLlama.Folder, "--data", data, "--output", adapter,
+            "--layers", "1;2", "--positions", "all", "--lr", "2e-2", "--epochs", "12", "--json",
+        ];
+        string[] classifier = [.. train, "--task", "classification"];
+        var outcome = ReftProcess.Run([.. classifier, "--eval-data", data]).Succeeded().Json.Single();
+        Check.Equal(2 * 64, outcome.GetProperty("head_parameters").GetInt32(), "the head's parameters, apart");
+        Check.Equal(2 * (256 + 256 + 4), outcome.GetProperty("trainable_parameters").GetInt32(), "the interventions' parameters");
+        Check.Same(["even", "odd"], outcome.GetProperty("labels").EnumerateArray().Select(label => label.GetString()!), "labels");
+        var accuracy = outcome.GetProperty("evaluation").GetProperty("accuracy").GetProperty("after").GetDouble();
+        Check.That(accuracy > 0.9, $"expected the task to be learnt, found an accuracy of {accuracy}");
+
+        var head = ReftProcess.Run("inspect", adapter, "--json").Succeeded().Json.Single().GetProperty("head");
+        Check.Equal("single_label", head.GetProperty("problem").GetString(), "the head's problem");
+        string[] classify = ["classify", "--model", TinyLlama.Folder, "--adapter", adapter, "--input", data, "--batch-size", "5"];
+        var found = ReftProcess.Run([.. classify, "--json"]).Succeeded().Json;
+        Check.Equal(24, found.Count, "one line per row");
+        Check.That(found.Where((row, i) => row.GetProperty("label").GetString() == (i % 2 == 0 ? "even" : "odd")).Count() > 21, "labels");
+        Check.That(
+            Math.Abs(found[0].GetProperty("scores").EnumerateObject().Sum(score => score.Value.GetDouble()) - 1) < 1e-6, "probabilities add up to 1");
+        Check.That(ReftProcess.Run(classify).Succeeded().Output.Split('\n')[0].Contains("even 0.", StringComparison.Ordinal), "a line for people");
+
+        var unknown = ReftProcess.Run([.. classifier, "--labels", "even,uneven"]);
+        Check.Equal((1, ""), (unknown.ExitCode, unknown.Output), "a row of another label");
+        Check.That(
+            unknown.Errors.Contains("rows.jsonl:2: field 'label': expected one of even, uneven, or its number, found 'odd'", StringComparison.Ordinal),
+            $"the row is named, found: {unknown.Errors}");
+        ReftProcess.Run([.. classifier, "--head", "frozen"]).FailedWith(1, "random head must be trained");
+        ReftProcess.Run([.. train, "--task", "summaries"]).FailedWith(2, "summaries");
+        ReftProcess.Run([.. train, "--labels", "a,b"]).FailedWith(1, "--labels");
+        ReftProcess.Run("classify", "--model", TinyLlama.Folder, "--input", data).FailedWith(1, "no classification head");
+    }
+
+    private static void Regresses()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var rows = Enumerable.Range(0, 16).Select(i => string.Create(
+            CultureInfo.InvariantCulture, $$"""{"input_ids": [1, {{30 + i}}, {{100 + (i % 2)}}], "label": {{(i % 2) - 0.5}}}"""));
+        var data = Write(folder, "rows.jsonl", rows);
+        var adapter = folder.File("adapter");
+        var outcome = ReftProcess.Run(
+            "train", "--model", TinyLlama.Folder, "--task", "regression", "--data", data, "--eval-data", data, "--output", adapter,
+            "--layers", "1;2", "--positions", "all", "--lr", "2e-2", "--epochs", "12", "--json").Succeeded().Json.Single();
+        Check.That(outcome.GetProperty("evaluation").GetProperty("pearson").GetProperty("after").GetDouble() > 0.8, $"a correlation: {outcome}");
+        var found = ReftProcess.Run("classify", "--model", TinyLlama.Folder, "--adapter", adapter, "--input", data, "--json").Succeeded().Json;
+        Check.That(
+            found[1].GetProperty("value").GetDouble() > found[0].GetProperty("value").GetDouble() && found[0].GetProperty("label").ValueKind == JsonValueKind.Null,
+            "numbers and no labels");
+    }
+
     private static void TrainsAndUses()
     {
         using var folder = TinyLlama.NewFolder();
@@ -156,6 +218,32 @@ public static class CommandTests
             -(double)scores[0].GetProperty("logprobs")[2].GetSingle(), scores[0].GetProperty("loss").GetDouble(), "the completion alone is scored");
     }
 
+    private static void Tokenizes()
+    {
+        foreach (var name in new[] { "own_roberta", "own_metaspace_bytefallback", "own_wordpiece" })
+        {
+            var golden = RepositoryFiles.At("tests/golden/f_tokenizers/" + name);
+            var input = Path.Combine(golden, "cases.jsonl");
+            JsonElement[] cases = [.. File.ReadLines(input).Select(line => JsonDocument.Parse(line).RootElement)];
+            var found = ReftProcess.Run("tokenize", golden, "--input", input, "--json").Succeeded().Json;
+            Check.Equal(cases.Length, found.Count, "one line per row");
+            var bare = ReftProcess.Run("tokenize", Path.Combine(golden, "tokenizer.json"), "--input", input, "--no-special", "--json")
+                .Succeeded().Json;
+            for (var i = 0; i < cases.Length; i++)
+            {
+                Check.Same(Integers(cases[i], "ids"), Integers(found[i], "ids"), $"{name}, ids {i}");
+                Check.Equal(cases[i].GetProperty("decoded").GetString(), found[i].GetProperty("decoded").GetString(), $"{name}, decoded {i}");
+                Check.Same(Integers(cases[i], "ids_without_special"), Integers(bare[i], "ids"), $"{name}, bare ids {i}");
+            }
+        }
+
+        using var folder = TinyLlama.NewFolder();
+        var rows = Write(folder, "rows.jsonl", ["""{"input_ids": [1, 2]}"""]);
+        ReftProcess.Run("tokenize", folder.Path, "--input", rows).FailedWith(1, "tokenizer.json", "tokenizer.model");
+        ReftProcess.Run("tokenize", RepositoryFiles.At("tests/golden/f_tokenizers/own_roberta"), "--input", rows)
+            .FailedWith(1, "rows.jsonl:1", "'text'");
+    }
+
     private static void Interrupted()
     {
         using var folder = TinyLlama.NewFolder();
@@ -196,7 +284,8 @@ public static class CommandTests
     private static void HelpIsLight()
     {
         using var folder = TinyLlama.NewFolder();
-        string[][] light = [["--version"], ["--help"], ["train", "--help"], ["generate", "--help"], ["score", "--help"], ["inspect", "--help"]];
+        string[][] light = [["--version"], ["--help"], ["train", "--help"], ["generate", "--help"], ["score", "--help"], ["inspect", "--help"], ["tokenize", "--help"],
+            ["tokenize", RepositoryFiles.At("tests/golden/f_tokenizers/own_roberta"), "--input", Write(folder, "text.jsonl", ["""{"text": "Hello"}"""])]];
         foreach (var arguments in light)
         {
             Check.That(!LoadsTorch(arguments), $"expected `reft {string.Join(' ', arguments)}` to load no libtorch");
@@ -217,7 +306,7 @@ public static class CommandTests
     private static void UsageErrors()
     {
         string[] train = ["train", "--model", "m", "--data", "d", "--output", "o"];
-        ReftProcess.Run().FailedWith(2, "train, generate, score or inspect");
+        ReftProcess.Run().FailedWith(2, "Expected a command: train, generate, score, inspect");
         ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
         ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
         foreach (var option in new[] { "--rank", "--epochs", "--batch-size", "--max-length" })

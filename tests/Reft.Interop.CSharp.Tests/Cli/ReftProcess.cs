@@ -27,11 +27,14 @@ internal static class ReftProcess
     }
 
     /// <summary>Interrupts it, as Ctrl-C does, when a line on stderr begins with this.</summary>
-    public static Outcome Interrupt(string when, params string[] arguments)
+    public static Outcome Interrupt(string when, params string[] arguments) => Interrupt(when, [], arguments);
+
+    /// <summary>The same, with some variables in its environment.</summary>
+    public static Outcome Interrupt(string when, (string Name, string Value)[] environment, params string[] arguments)
     {
         // A shell starts background jobs with SIGINT ignored, and a test run in one would pass that on: the command would
         // rightly ignore it too.
-        using var process = Launch("env", ["--default-signal=INT", "dotnet", Program, .. arguments], []);
+        using var process = Launch("env", ["--default-signal=INT", "dotnet", Program, .. arguments], environment);
         using var watchdog = Watchdog(process);
         var output = process.StandardOutput.ReadToEndAsync();
         var errors = new StringBuilder();

@@ -1,0 +1,82 @@
+using System.CommandLine;
+using System.Globalization;
+
+namespace Reft.Cli;
+
+/// <summary><c>reft classify</c>: the labels or numbers of rows.</summary>
+internal static class ClassifyCommand
+{
+    private static readonly Option<string> Model = CommonOptions.Model();
+    private static readonly Option<string?> Revision = CommonOptions.Revision();
+    private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly Option<string?> Adapter = CommonOptions.Adapter();
+    private static readonly Option<string> Input = Values.Required(
+        "--input", "FILE.jsonl", """Rows {"text": …}, with "text_pair" for a second text, or {"input_ids": […]}. Labels are not read.""");
+
+    private static readonly Option<int> BatchSize = Values.Option(
+        "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
+
+    private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
+    private static readonly Option<bool> Json = CommonOptions.Json(
+        """one line per row, {"label": …, "labels": […], "value": …, "scores": {label: probability}},""");
+
+    public static Command Create()
+    {
+        var command = new Command("classify", "Labels of rows, with their probabilities, or the numbers of a regression.")
+        {
+            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Weights, Json,
+        };
+        command.SetAction(RunAsync);
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed)
+    {
+        using var output = new StandardOutput();
+        var rows = LabelledRow.FromJsonLines(parsed.GetRequiredValue(Input));
+        var folder = await CommonOptions
+            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
+            .ConfigureAwait(false);
+        using var model = CommonOptions.Load(
+            folder,
+            parsed.GetValue(Adapter),
+            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)));
+        var found = model.Classify(rows, parsed.GetValue(BatchSize));
+        await RowDisplay.ShowAsync("classified", rows.Count, found, row =>
+        {
+            if (parsed.GetValue(Json))
+            {
+                WriteJson(output, row);
+            }
+            else
+            {
+                output.Line(Line(row));
+            }
+        }).ConfigureAwait(false);
+        return ExitCode.Success;
+    }
+
+    private static string Line(Classification row)
+    {
+        var likely = row.Scores.OrderByDescending(score => score.Score)
+            .Select(score => string.Create(CultureInfo.InvariantCulture, $"{score.Label} {score.Score:0.0000}"));
+        return row.Value is { } value ? value.ToString("0.0000", CultureInfo.InvariantCulture)
+            : string.Join('\t', [row.Label ?? string.Join(", ", row.Labels), .. likely]);
+    }
+
+    private static void WriteJson(StandardOutput output, Classification row) =>
+        output.JsonLine(json =>
+        {
+            json.WriteString("label", row.Label);
+            json.WriteTexts("labels", row.Labels);
+            json.WriteNumberOrNull("value", row.Value);
+            json.WriteStartObject("scores");
+            foreach (var score in row.Scores)
+            {
+                json.WriteNumber(score.Label, score.Score);
+            }
+
+            json.WriteEndObject();
+        });
+}

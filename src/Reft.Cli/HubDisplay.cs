@@ -1,0 +1,78 @@
+using System.Diagnostics;
+using System.Globalization;
+using Spectre.Console;
+
+namespace Reft.Cli;
+
+/// <summary>A download as it goes: a bar on a terminal, lines elsewhere; nothing where the cache holds all.</summary>
+internal static class HubDisplay
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
+
+    /// <summary>Runs it and shows its progress.</summary>
+    /// <param name="name">What is fetched.</param>
+    /// <param name="run">Fetches it.</param>
+    public static async Task<string> ShowAsync(string name, Func<IProgress<HubProgress>, Task<string>> run)
+    {
+        // A notice would be lost under a moving bar.
+        var notices = new List<string>();
+        try
+        {
+            return Terminal.ShowsErrors
+                ? await Terminal.WithBarAsync(name, bar => run(Bar(bar, notices))).ConfigureAwait(false)
+                : await run(Lines(notices)).ConfigureAwait(false);
+        }
+        finally
+        {
+            foreach (var notice in notices)
+            {
+                Terminal.Say($"{notice}");
+            }
+        }
+    }
+
+    private static Observer Bar(ProgressTask bar, List<string> notices) =>
+        new(report =>
+        {
+            Keep(report, notices);
+            bar.MaxValue = Math.Max(1, report.TotalBytes);
+            bar.Value = report.TotalFiles == 0 || report.Bytes < report.TotalBytes ? report.Bytes : bar.MaxValue;
+            bar.Description = Markup.Escape($"{report.Repository} {Amount(report)}");
+        });
+
+    private static Observer Lines(List<string> notices)
+    {
+        Stopwatch? silence = null;
+        return new(report =>
+        {
+            Keep(report, notices);
+            var done = report.TotalFiles > 0 && report.Files == report.TotalFiles;
+            if (report.TotalFiles > 0 && (silence is null || done || silence.Elapsed > Interval))
+            {
+                silence = Stopwatch.StartNew();
+                Terminal.Say($"downloading {report.Repository}: {Amount(report)}");
+            }
+        });
+    }
+
+    private static void Keep(HubProgress report, List<string> notices)
+    {
+        if (report.Notice is { } notice)
+        {
+            notices.Add(notice);
+        }
+    }
+
+    private static string Amount(HubProgress report)
+    {
+        const double Megabyte = 1e6;
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{report.Bytes / Megabyte:0.0}/{report.TotalBytes / Megabyte:0.0} MB, {report.Files}/{report.TotalFiles} files");
+    }
+
+    private sealed class Observer(Action<HubProgress> observe) : IProgress<HubProgress>
+    {
+        public void Report(HubProgress value) => observe(value);
+    }
+}

@@ -1,0 +1,179 @@
+using System.CommandLine;
+
+namespace Reft.Cli;
+
+/// <summary>What a held-out measurement gives.</summary>
+/// <param name="Loss">The mean loss.</param>
+/// <param name="Accuracy">The share of right labels, of labelled rows.</param>
+/// <param name="Pearson">Pearson's correlation, of a regression.</param>
+internal sealed record HeldOutScore(double Loss, double? Accuracy = null, double? Pearson = null);
+
+/// <summary>What <c>reft train</c> trains for: its rows, and how they are learnt and measured.</summary>
+internal abstract class TrainingTask
+{
+    /// <summary>The number of rows.</summary>
+    public abstract int RowCount { get; }
+
+    /// <summary>The number of held-out rows; null where there are none.</summary>
+    public abstract int? HeldOutCount { get; }
+
+    /// <summary>Readies a model with a spec.</summary>
+    public virtual void Prepare(ReftModel model)
+    {
+    }
+
+    /// <summary>Measures the held-out rows.</summary>
+    public abstract HeldOutScore Measure(ReftModel model, TrainingOptions options, CancellationToken stop);
+
+    /// <summary>Trains.</summary>
+    public abstract Task<TrainingResult> FitAsync(
+        ReftModel model, TrainingOptions options, IProgress<TrainingProgress> progress, CancellationToken stop);
+
+    /// <summary>What the held-out rows give after a run that was not stopped.</summary>
+    public abstract HeldOutScore? After(ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop);
+}
+
+/// <summary>Completions of prompts.</summary>
+internal sealed class LanguageTask(TrainingData data, TrainingData? heldOut) : TrainingTask
+{
+    public override int RowCount => data.Count;
+
+    public override int? HeldOutCount => heldOut?.Count;
+
+    public override HeldOutScore Measure(ReftModel model, TrainingOptions options, CancellationToken stop) =>
+        new(model.Evaluate(heldOut!, options.BatchSize, options.MaxLength, stop));
+
+    public override Task<TrainingResult> FitAsync(
+        ReftModel model, TrainingOptions options, IProgress<TrainingProgress> progress, CancellationToken stop) =>
+        model.FitAsync(data, options with { EvaluationData = heldOut }, progress, stop);
+
+    public override HeldOutScore? After(
+        ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop) =>
+        result.EvaluationLoss is { } loss ? new(loss) : null;
+}
+
+/// <summary>Labels or numbers of whole rows.</summary>
+/// <param name="data">The rows.</param>
+/// <param name="heldOut">Rows that are only measured.</param>
+/// <param name="problem">What is predicted.</param>
+/// <param name="labels">The labels; those of the rows where they are not given.</param>
+/// <param name="training">What of the head is trained; where it is not given, all of a fresh one.</param>
+/// <param name="seed">The seed of a fresh head.</param>
+internal sealed class LabelTask(
+    ClassificationData data,
+    ClassificationData? heldOut,
+    SequenceProblem problem,
+    IReadOnlyList<string>? labels,
+    HeadTraining? training,
+    long seed) : TrainingTask
+{
+    public override int RowCount => data.Count;
+
+    public override int? HeldOutCount => heldOut?.Count;
+
+    // The head of the model's folder serves where it is for the same problem and no other labels are asked for.
+    public override void Prepare(ReftModel model)
+    {
+        if (labels is null && model.Classifier is { } own && own.Problem == problem)
+        {
+            model.UseOwnClassifier(training ?? HeadTraining.Frozen);
+        }
+        else
+        {
+            var head = labels is null
+                ? data.ToClassifier(problem)
+                : new ClassifierOptions { Problem = problem, Labels = labels };
+            model.AttachClassifier(head with { Training = training ?? HeadTraining.Classifier, Seed = seed });
+        }
+
+        Terminal.Say($"classification head: {model.Classifier}");
+    }
+
+    public override HeldOutScore Measure(ReftModel model, TrainingOptions options, CancellationToken stop)
+    {
+        var found = model.EvaluateClassifier(heldOut!, options.BatchSize, options.MaxLength, stop);
+        return new HeldOutScore(found.Loss, found.Accuracy, found.Pearson);
+    }
+
+    public override Task<TrainingResult> FitAsync(
+        ReftModel model, TrainingOptions options, IProgress<TrainingProgress> progress, CancellationToken stop) =>
+        model.FitClassifierAsync(data, options, heldOut, progress, stop);
+
+    public override HeldOutScore? After(
+        ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop) =>
+        heldOut is null ? null : Measure(model, options, stop);
+}
+
+/// <summary>The options that say what is trained for.</summary>
+internal static class TaskOptions
+{
+    private const string Language = "language";
+
+    public static readonly Option<string?> Task = TaskOption();
+
+    public static readonly Option<string?> Labels = Values.Text(
+        "--labels", "A,B,C", "The labels of a classification, in the order of the outputs; those of the rows where they are not given.");
+
+    public static readonly Option<string?> Head = HeadOption();
+
+    /// <summary>The rows that a command line names, and what is learnt of them.</summary>
+    /// <exception cref="ArgumentException">Options that do not belong together.</exception>
+    public static TrainingTask Read(ParseResult parsed, string data, string? heldOut, long seed)
+    {
+        var labels = parsed.GetValue(Labels)?.Split(',', StringSplitOptions.TrimEntries);
+        var training = parsed.GetValue(Head) switch
+        {
+            "frozen" => HeadTraining.Frozen,
+            "classifier" => HeadTraining.Classifier,
+            "whole" => HeadTraining.Whole,
+            _ => (HeadTraining?)null,
+        };
+        var problem = parsed.GetValue(Task) switch
+        {
+            "classification" => SequenceProblem.SingleLabel,
+            "multi-label" => SequenceProblem.MultiLabel,
+            "regression" => SequenceProblem.Regression,
+            _ => (SequenceProblem?)null,
+        };
+        if (problem is { } labelled)
+        {
+            if (labelled == SequenceProblem.Regression && labels is not null)
+            {
+                throw new ArgumentException("--labels: a regression has none");
+            }
+
+            return new LabelTask(
+                ClassificationData.FromJsonLines(data),
+                heldOut is null ? null : ClassificationData.FromJsonLines(heldOut),
+                labelled,
+                labels,
+                training,
+                seed);
+        }
+
+        return labels is null && training is null
+            ? new LanguageTask(TrainingData.FromJsonLines(data), heldOut is null ? null : TrainingData.FromJsonLines(heldOut))
+            : throw new ArgumentException("--labels and --head belong to --task classification, multi-label or regression");
+    }
+
+    private static Option<string?> TaskOption()
+    {
+        var option = Values.Text(
+            "--task",
+            "language|classification|multi-label|regression",
+            "What is learnt: completions of prompts, one label of each row, any of several labels, or a number.");
+        option.DefaultValueFactory = _ => Language;
+        option.AcceptOnlyFromAmong(Language, "classification", "multi-label", "regression");
+        return option;
+    }
+
+    private static Option<string?> HeadOption()
+    {
+        var option = Values.Text(
+            "--head",
+            "frozen|classifier|whole",
+            "What of the classification head is trained; the head of the model's own folder is frozen where it is not given, a fresh one trained.");
+        option.AcceptOnlyFromAmong("frozen", "classifier", "whole");
+        return option;
+    }
+}

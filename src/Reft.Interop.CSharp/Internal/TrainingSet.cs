@@ -1,0 +1,88 @@
+using TorchSharp;
+
+namespace Reft.Internal;
+
+/// <summary>What a training run works on.</summary>
+/// <param name="Examples">What it trains on; at least one.</param>
+/// <param name="Evaluation">What it evaluates.</param>
+/// <param name="Skipped">Rows that give no example.</param>
+/// <param name="SkippedEvaluation">Rows of the evaluation that give none.</param>
+/// <param name="Loss">What it minimises.</param>
+internal sealed record TrainingSet(
+    Core.Example[] Examples,
+    Core.Example[] Evaluation,
+    int Skipped,
+    int SkippedEvaluation,
+    Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
+{
+    /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
+    public static TrainingSet OfLanguage(
+        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
+    {
+        var maxLength = options.MaxLength ?? model.Config.Context;
+        var (training, skipped) = Scored(data);
+        var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
+        if (training.Length == 0)
+        {
+            throw new ArgumentException(
+                data.Count == 0
+                    ? "the dataset is empty: expected at least one row to train on"
+                    : $"none of the {data.Count} rows has a scored token within {maxLength} tokens, so there is nothing to learn: raise MaxLength or check the labels",
+                nameof(data));
+        }
+
+        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
+        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
+        return new TrainingSet(
+            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
+
+        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
+        {
+            var examples = data.Rows
+                .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
+                .Where(pair => pair.Example.ScoredCount > 0)
+                .ToArray();
+            return (examples, data.Count - examples.Length);
+        }
+
+        static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
+    }
+
+    /// <summary>Labelled rows: the loss of a classification head.</summary>
+    public static TrainingSet OfLabels(
+        Core.Transformer model,
+        AttachedReft? attached,
+        Core.Classifier classifier,
+        RowEncoder encoder,
+        TrainingOptions options,
+        ClassificationData data,
+        ClassificationData? evaluation)
+    {
+        if (data.Count == 0)
+        {
+            throw new ArgumentException("the dataset is empty: expected at least one row to train on", nameof(data));
+        }
+
+        var maxLength = options.MaxLength ?? model.Config.Context;
+        var targets = new RowTargets(classifier.Task);
+        var held = Examples(evaluation?.Rows ?? []);
+        Func<Core.Batch, Core.Parameters, torch.Tensor> loss =
+            (batch, theta) => Core.LossModule.classifier(attached?.Spec ?? [], classifier, model, batch, theta);
+        return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
+
+        Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
+            [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
+    }
+
+    // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
+    private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(
+        TrainingOptions options,
+        Func<Core.Batch, Core.Parameters, torch.Tensor> plain,
+        Func<Core.Batch, Core.Parameters, torch.Tensor> evaluated,
+        Core.Example[] evaluation)
+    {
+        var trained = options.Penalty?.AddTo(plain) ?? plain;
+        var held = evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance);
+        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
+    }
+}

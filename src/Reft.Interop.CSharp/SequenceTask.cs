@@ -1,0 +1,98 @@
+namespace Reft;
+
+/// <summary>What is predicted of a whole row.</summary>
+public enum SequenceProblem
+{
+    /// <summary>One of the labels.</summary>
+    SingleLabel,
+
+    /// <summary>Any of the labels, or none.</summary>
+    MultiLabel,
+
+    /// <summary>A number.</summary>
+    Regression,
+}
+
+/// <summary>Which parameters of a classification head are trained with the interventions.</summary>
+public enum HeadTraining
+{
+    /// <summary>None: only a head that the model's folder brings can stay as it is.</summary>
+    Frozen,
+
+    /// <summary>
+    /// Those that are no layer of the base model, as pyreft's <c>allow_cls_grad</c> does; a layer that had to be drawn is
+    /// trained too.
+    /// </summary>
+    Classifier,
+
+    /// <summary>All of them, BERT's pooler included.</summary>
+    Whole,
+}
+
+/// <summary>Which classification head a model gets.</summary>
+public sealed record ClassifierOptions
+{
+    /// <summary>What is predicted.</summary>
+    public SequenceProblem Problem { get; init; } = SequenceProblem.SingleLabel;
+
+    /// <summary>The labels, in the order of the outputs; a regression needs none.</summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
+
+    /// <summary>What of the head is trained.</summary>
+    public HeadTraining Training { get; init; } = HeadTraining.Classifier;
+
+    /// <summary>The seed of the head's fresh weights.</summary>
+    public long Seed { get; init; } = 42;
+}
+
+/// <summary>The classification head of a model.</summary>
+/// <param name="Problem">What it predicts.</param>
+/// <param name="Labels">Its labels, in the order of the outputs.</param>
+/// <param name="Parameters">Its weights, in numbers.</param>
+/// <param name="TrainableParameters">Those that are trained.</param>
+public sealed record ClassifierDescription(
+    SequenceProblem Problem, IReadOnlyList<string> Labels, long Parameters, long TrainableParameters)
+{
+    /// <summary>One line.</summary>
+    public override string ToString() =>
+        string.Create(
+            System.Globalization.CultureInfo.InvariantCulture,
+            $"{(Problem == SequenceProblem.Regression ? "regression" : $"{Labels.Count} labels")}, a head of {Parameters:N0} parameters, {TrainableParameters:N0} of them trainable");
+}
+
+/// <summary>A label and how much is for it.</summary>
+/// <param name="Label">The label.</param>
+/// <param name="Score">Its probability: of one label among all, or of this label by itself where several may hold.</param>
+public sealed record LabelScore(string Label, double Score);
+
+/// <summary>What a model predicts of a row.</summary>
+public sealed record Classification
+{
+    /// <summary>The likeliest label; null where several may hold, and in a regression.</summary>
+    public string? Label { get; init; }
+
+    /// <summary>The labels likelier than not, where several may hold; else the likeliest one. Empty in a regression.</summary>
+    public required IReadOnlyList<string> Labels { get; init; }
+
+    /// <summary>The number that a regression predicts.</summary>
+    public double? Value { get; init; }
+
+    /// <summary>Every label with its probability, in the order of the outputs. Empty in a regression.</summary>
+    public required IReadOnlyList<LabelScore> Scores { get; init; }
+}
+
+/// <summary>How well labelled rows are predicted.</summary>
+public sealed record ClassifierEvaluation
+{
+    /// <summary>How many rows.</summary>
+    public required int Rows { get; init; }
+
+    /// <summary>The mean loss; the mean squared error in a regression.</summary>
+    public required double Loss { get; init; }
+
+    /// <summary>The share of rows whose label, or whose every label, is right; null in a regression.</summary>
+    public double? Accuracy { get; init; }
+
+    /// <summary>Pearson's correlation in a regression; null where targets or predictions do not vary.</summary>
+    public double? Pearson { get; init; }
+}
