@@ -6,7 +6,7 @@ open TorchSharp
 
 type Arguments =
     {
-        /// ratios, pyreft, load, edit, tokens or all.
+        /// ratios, pyreft, load, edit, int8, scale, tokens or all.
         Command: string
         /// A smoke run: a few rounds, few steps. Its figures mean nothing.
         Quick: bool
@@ -22,6 +22,8 @@ type Arguments =
         Steps: int option
         /// Where `load` writes its checkpoint; a fresh temporary folder where not given.
         Folder: string option
+        /// How `scale` keeps weights: stored, int8 or both.
+        Weights: string list
         /// Leaves the checkpoint of `load` for another run.
         Keep: bool
         /// Set in the processes that a benchmark starts, one per measurement whose memory must be seen alone.
@@ -35,8 +37,10 @@ let usage =
   pyreft   the configuration on which pyreft was measured: step ÷ its matrix products, generation, peak memory
   load     a random checkpoint of the shape of Llama-3.2-1B: loading, memory, scoring, generating, training
   edit     one LoReFT edit with its gradient at the width of a 7B model, against the formula as pyreft writes it
+  int8     the model of this repository with int8 weights: what that costs in accuracy, and saves
+  scale    a random checkpoint of the shape of Llama-2-7B, as stored and as int8: memory, bytes read, scoring, a LoReFT step
   tokens   real vocabularies on one thread: tokens per second, loading, memory (needs the target install-vocabularies)
-  all      ratios, pyreft and edit, and load unless --quick
+  all      ratios, pyreft, edit and int8, and load unless --quick
 
   --quick            a smoke run in a few rounds: it shows that everything runs, its figures mean nothing
   --threads N        libtorch's threads (default 2)
@@ -44,10 +48,11 @@ let usage =
   --dtype NAME       fp32, bf16 or both (default both; load is bf16)
   --model NAME       of ratios: small, pyreft or both (default both)
   --steps N          of ratios: optimizer steps of the memory comparison (default 1000)
-  --folder DIR       of load: where the checkpoint of 2.5 GB is written; one that is there already is used
-                     (default: a new folder in the system's temporary folder)
+  --folder DIR       of load and scale: where the checkpoint of 2.5 or 13.5 GB is written; one that is there already is
+                     used (default: a new folder in the system's temporary folder)
                      of tokens: where the vocabularies are (default: REFT_NPM_PACKAGES, or artifacts/vocabularies)
-  --keep             of load: leave the checkpoint where it is"""
+  --weights NAME     of scale: stored, int8 or both (default both)
+  --keep             of load and scale: leave the checkpoint where it is"""
 
 let private defaults command =
     { Command = command
@@ -58,6 +63,7 @@ let private defaults command =
       Models = [ "small"; "pyreft" ]
       Steps = None
       Folder = None
+      Weights = [ "stored"; "int8" ]
       Keep = false
       Child = false }
 
@@ -106,13 +112,18 @@ let rec private read (options: Arguments) (rest: string list) =
             { options with
                 Models = oneOrBoth "--model" [ "small"; "pyreft" ] text }
             rest
+    | "--weights" :: text :: rest ->
+        read
+            { options with
+                Weights = oneOrBoth "--weights" [ "stored"; "int8" ] text }
+            rest
     | "--folder" :: folder :: rest -> read { options with Folder = Some folder } rest
     | other :: _ -> invalidArg other $"unknown option or missing value: {other}"
 
 /// The arguments, or what is wrong with them.
 let parse (args: string list) : Result<Arguments, string> =
     match args with
-    | ("ratios" | "pyreft" | "load" | "edit" | "tokens" | "all" as command) :: rest ->
+    | ("ratios" | "pyreft" | "load" | "edit" | "int8" | "scale" | "tokens" | "all" as command) :: rest ->
         try
             read (defaults command) rest |> Ok
         with :? ArgumentException as e ->
@@ -139,6 +150,7 @@ let again (options: Arguments) : string list =
       yield! given "--rounds" options.Rounds
       yield! given "--steps" options.Steps
       yield! given "--folder" options.Folder
+      yield! choice "--weights" options.Weights
       yield! choice "--dtype" options.Dtypes
       yield! choice "--model" options.Models ]
 

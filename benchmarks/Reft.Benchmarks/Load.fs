@@ -2,7 +2,6 @@
 module Reft.Benchmarks.Load
 
 open System
-open System.IO
 open TorchSharp
 open Reft.Core
 open Reft.Benchmarks.Arguments
@@ -32,7 +31,7 @@ let private measure (options: Arguments) (folder: string) =
         result
 
     stage "libtorch started" ignore
-    RandomCheckpoint.forget folder
+    RandomCheckpoint.forget config folder
     let loaded = stage "load, from the disk" (fun () -> Checkpoint.load folder)
     let model = loaded.Model
     let row = Subject.batch config 1 128 128 true
@@ -59,39 +58,6 @@ let private measure (options: Arguments) (folder: string) =
 
     Table.print [ "stage"; "wall s"; "CPU s"; "RssAnon MB"; "RssFile MB"; "peak MB" ] (List.ofSeq table)
 
-let private requireSpace (folder: string) needed =
-    let free = DriveInfo(Path.GetFullPath folder).AvailableFreeSpace
-
-    if free < needed + needed / 10L then
-        invalidOp
-            $"{folder}: the checkpoint needs {float needed / 1e9:F1} GB, and {float free / 1e9:F1} GB are free: give another folder with --folder"
-
-let private withCheckpoint (options: Arguments) (body: string -> int) =
-    let config = (Subject.llama1B ()).Config
-
-    let folder =
-        match options.Folder with
-        | Some folder -> Path.GetFullPath folder
-        | None -> Directory.CreateTempSubdirectory("reft-load-").FullName
-
-    Directory.CreateDirectory folder |> ignore
-    let found = RandomCheckpoint.exists folder
-
-    try
-        if not found then
-            requireSpace folder (RandomCheckpoint.bytes config)
-            let written = Timing.once (fun () -> RandomCheckpoint.write config folder)
-            printfn $"The checkpoint was written in {written.Wall:F0} s."
-            printfn ""
-
-        body folder
-    finally
-        // One that was there before is not this run's to remove.
-        if options.Keep then
-            printfn $"The checkpoint is in {folder}."
-        elif not found then
-            RandomCheckpoint.remove folder
-
 let run (options: Arguments) : int =
     Machine.start options.Threads
 
@@ -105,4 +71,5 @@ let run (options: Arguments) : int =
         printfn "## load"
         printfn ""
 
-        withCheckpoint options (fun folder -> forChild { options with Folder = Some folder } |> Machine.child "load")
+        RandomCheckpoint.using (Subject.llama1B ()).Config options.Folder options.Keep (fun folder ->
+            forChild { options with Folder = Some folder } |> Machine.child "load")

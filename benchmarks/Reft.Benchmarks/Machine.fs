@@ -45,6 +45,32 @@ let memory (key: string) : float =
     | Some text -> float (text.Split(' ')[0]) * 1024.0 / 1e6
     | None -> nan
 
+/// A line of the status of a process in MB; see `memory`.
+let memoryOf (id: int) (key: string) : float =
+    match field $"/proc/{id}/status" (key + ":") with
+    | Some text -> float (text.Split(' ')[0]) * 1024.0 / 1e6
+    | None -> nan
+
+/// What a process has had read from the disk so far, in MB, by mapped pages too. NaN where the system does not say.
+let readFromDisk (id: int) : float =
+    try
+        match field $"/proc/{id}/io" "read_bytes:" with
+        | Some text -> float text / 1e6
+        | None -> nan
+    with :? UnauthorizedAccessException ->
+        nan
+
+/// The folder of this repository, found upwards from the program.
+let repository: Lazy<string> =
+    lazy
+        (let rec up (folder: string | null) =
+            match folder with
+            | null -> invalidOp $"no folder above {AppContext.BaseDirectory} holds models/base-3.8m"
+            | folder when Directory.Exists(Path.Combine(folder, "models", "base-3.8m")) -> folder
+            | folder -> up (Path.GetDirectoryName folder)
+
+         up AppContext.BaseDirectory)
+
 /// Lets go of what only the runtime's collector holds, so that two readings of memory compare what is alive.
 let settle () : unit =
     GC.Collect()

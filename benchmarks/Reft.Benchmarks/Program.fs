@@ -10,12 +10,15 @@ let private run (options: Arguments) =
     | "pyreft" -> Pyreft.run options
     | "load" -> Load.run options
     | "edit" -> Edit.run options
+    | "int8" -> Int8Cost.run options
+    | "scale" -> Scale.run options
     | "tokens" -> Tokens.run options
     | _ ->
         // Each in a process of its own, as when it is run alone.
         [ "ratios"
           "pyreft"
           "edit"
+          "int8"
           if not options.Quick then
               "load" ]
         |> List.map (fun command -> options |> again |> Machine.child command)

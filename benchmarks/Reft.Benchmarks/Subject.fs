@@ -88,6 +88,27 @@ let llama1B () : Subject =
       Config = config
       Spec = loreft 4 |> at (blockOutput [ 0 .. config.Layers - 1 ]) (first 7 + last 7) }
 
+/// The exact shape of Llama-2-7B, with LoReFT of rank 8 at all layers, f7+l7, tied.
+let llama7B () : Subject =
+    let config =
+        { llama with
+            Hidden = 4096
+            Layers = 32
+            Heads =
+                { Heads = 32
+                  KvHeads = 32
+                  HeadDim = 128 }
+            Intermediate = 11008
+            Context = 4096
+            NormEpsilon = 1e-5 }
+
+    { Name = "Llama-2-7B"
+      Config = config
+      Spec =
+        loreft 8
+        |> at (blockOutput [ 0 .. config.Layers - 1 ]) (first 7 + last 7)
+        |> tied }
+
 let parameterCount (config: ModelConfig) : int64 =
     Llama.tensors config |> List.sumBy (snd >> List.fold (*) 1L)
 

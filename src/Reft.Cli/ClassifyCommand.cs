@@ -17,6 +17,7 @@ internal static class ClassifyCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """one line per row, {"label": …, "labels": […], "value": …, "scores": {label: probability}},""");
 
@@ -24,7 +25,7 @@ internal static class ClassifyCommand
     {
         var command = new Command("classify", "Labels of rows, with their probabilities, or the numbers of a regression.")
         {
-            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Json,
+            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Weights, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -38,7 +39,9 @@ internal static class ClassifyCommand
             .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
             .ConfigureAwait(false);
         using var model = CommonOptions.Load(
-            folder, parsed.GetValue(Adapter), new ModelOptions { Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)) });
+            folder,
+            parsed.GetValue(Adapter),
+            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)));
         var found = model.Classify(rows, parsed.GetValue(BatchSize));
         await RowDisplay.ShowAsync("classified", rows.Count, found, row =>
         {

@@ -36,12 +36,33 @@ internal static class CommonOptions
         return option;
     }
 
-    public static ModelDtype DtypeOf(string? name) =>
+    private static ModelDtype DtypeOf(string? name) =>
         name switch
         {
             "fp32" => ModelDtype.Fp32,
             "bf16" => ModelDtype.Bf16,
             _ => ModelDtype.AsFile,
+        };
+
+    public static Option<string?> Weights()
+    {
+        var option = Values.Text(
+            "--weights", "stored|int8", "How the matrices of the blocks are kept: as in the file where it is not given, or as 8-bit numbers, in half the memory of bf16.");
+        option.AcceptOnlyFromAmong("stored", "int8");
+        return option;
+    }
+
+    /// <summary>What <see cref="Weights"/> calls a format.</summary>
+    public static string NameOf(WeightFormat weights) => weights == WeightFormat.EightBit ? "int8" : "stored";
+
+    /// <summary>How a model is loaded.</summary>
+    public static ModelOptions ModelOptions(
+        string? dtype, string? weights, string? lora = null, bool mergeLora = false) => new()
+        {
+            Dtype = DtypeOf(dtype),
+            Weights = weights == "int8" ? WeightFormat.EightBit : WeightFormat.AsStored,
+            LoraAdapter = lora,
+            MergeLora = mergeLora,
         };
 
     /// <summary>The model's folder; a name on the hub is fetched into the cache, which stderr shows.</summary>

@@ -26,6 +26,7 @@ internal static class GenerateCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<string?> Lora = CommonOptions.Lora();
     private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
@@ -35,7 +36,7 @@ internal static class GenerateCommand
     {
         var command = new Command("generate", "Generate greedily after a prompt, or after each row of a file.")
         {
-            Model, Revision, Offline, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Lora, MergeLora, Json,
+            Model, Revision, Offline, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Weights, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
         {
@@ -60,12 +61,8 @@ internal static class GenerateCommand
         using var model = CommonOptions.Load(
             folder,
             parsed.GetValue(Adapter),
-            new ModelOptions
-            {
-                Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)),
-                LoraAdapter = parsed.GetValue(Lora),
-                MergeLora = parsed.GetValue(MergeLora),
-            });
+            CommonOptions.ModelOptions(
+                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)));
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(

@@ -15,13 +15,14 @@ internal static class InspectCommand
 
     private static readonly Option<string?> Revision = CommonOptions.Revision();
     private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json("what it holds");
 
     public static Command Create()
     {
         var command = new Command("inspect", "Show what a model or an adapter folder holds: parameters, trainable %, sites.")
         {
-            Folder, Revision, Offline, Json,
+            Folder, Revision, Offline, Weights, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -42,7 +43,7 @@ internal static class InspectCommand
             folder = await CommonOptions
                 .FolderAsync(folder, parsed.GetValue(Revision), parsed.GetValue(Offline))
                 .ConfigureAwait(false);
-            using var model = ReftModel.Load(folder);
+            using var model = ReftModel.Load(folder, CommonOptions.ModelOptions(null, parsed.GetValue(Weights)));
             Print(output, json, writer => WriteModel(writer, model), () => ModelText(folder, model));
         }
 
@@ -131,6 +132,8 @@ internal static class InspectCommand
         }
 
         json.WriteString("dtype", facts.Dtype);
+        json.WriteString("weights", CommonOptions.NameOf(facts.Weights));
+        json.WriteNumber("weight_bytes", facts.WeightBytes);
         json.WriteNumber("layers", facts.LayerCount);
         json.WriteNumber("hidden_size", facts.HiddenSize);
         json.WriteNumber("heads", facts.HeadCount);
@@ -193,6 +196,7 @@ internal static class InspectCommand
         yield return $"model           {folder}";
         yield return $"parameters      {facts.ParameterCount:N0}, none of them trainable (0 %): adapters are";
         yield return $"family          {facts.Family}, computed in {facts.Dtype}";
+        yield return $"weights         {facts.WeightBytes / 1e6:N1} MB, {CommonOptions.NameOf(facts.Weights)}";
         yield return $"shape           {facts.LayerCount} layers, hidden {facts.HiddenSize}, MLP {facts.IntermediateSize}, {facts.HeadCount} heads of {facts.HeadSize} ({facts.KeyValueHeadCount} for keys and values)";
         if (model.Classifier is { } head)
         {

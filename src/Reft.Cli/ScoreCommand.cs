@@ -19,6 +19,7 @@ internal static class ScoreCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<string?> Lora = CommonOptions.Lora();
     private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
@@ -28,7 +29,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Log-probabilities and loss of rows.")
         {
-            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Lora, MergeLora, Json,
+            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Weights, Lora, MergeLora, Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -44,12 +45,8 @@ internal static class ScoreCommand
         using var model = CommonOptions.Load(
             folder,
             parsed.GetValue(Adapter),
-            new ModelOptions
-            {
-                Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)),
-                LoraAdapter = parsed.GetValue(Lora),
-                MergeLora = parsed.GetValue(MergeLora),
-            });
+            CommonOptions.ModelOptions(
+                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)));
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

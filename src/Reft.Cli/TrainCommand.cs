@@ -85,6 +85,7 @@ internal static class TrainCommand
         "--seed", "N", "The seed of fresh parameters and of the order of rows.", Preset.Seed, Values.Seed);
 
     private static readonly Option<string?> Dtype = CommonOptions.Dtype();
+    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<string?> Lora = CommonOptions.Lora();
     private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json("the outcome");
@@ -95,7 +96,7 @@ internal static class TrainCommand
         var command = new Command("train", "Train interventions on a model and save them as an adapter.")
         {
             Model, Revision, Offline, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
-            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Lora, MergeLora, Json,
+            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Weights, Lora, MergeLora, Json,
         };
         command.Validators.Add(result =>
         {
@@ -192,12 +193,10 @@ internal static class TrainCommand
         return ReftModel.Load(
             folder,
             spec,
-            new ModelOptions
+            CommonOptions.ModelOptions(
+                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)) with
             {
-                Dtype = CommonOptions.DtypeOf(parsed.GetValue(Dtype)),
                 Seed = parsed.GetValue(Seed),
-                LoraAdapter = parsed.GetValue(Lora),
-                MergeLora = parsed.GetValue(MergeLora),
             });
     }
 

@@ -33,6 +33,12 @@ public sealed record ModelFacts
     /// <summary>The numbers it computes in, e.g. <c>bfloat16</c>.</summary>
     public required string Dtype { get; init; }
 
+    /// <summary>How it keeps the matrices of its blocks.</summary>
+    public required WeightFormat Weights { get; init; }
+
+    /// <summary>What its weights take, in bytes, whether in the process's own memory or in the mapped file.</summary>
+    public required long WeightBytes { get; init; }
+
     /// <summary>Where it computes, e.g. <c>cpu</c>.</summary>
     public required string Device { get; init; }
 
@@ -57,6 +63,8 @@ public sealed record ModelFacts
             VocabularySize = config.Vocabulary,
             ContextLength = config.Context,
             Dtype = loaded.Model.Dtype.ToString().ToLowerInvariant(),
+            Weights = loaded.Weights.IsInt8 ? WeightFormat.EightBit : WeightFormat.AsStored,
+            WeightBytes = loaded.WeightBytes,
             Device = loaded.Model.Device.ToString(),
             EosIds = [.. loaded.EosIds],
             ParameterCount = loaded.Tensors.Values.Sum(tensor => tensor.numel()),

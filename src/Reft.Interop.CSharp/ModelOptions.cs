@@ -16,11 +16,28 @@ public enum ModelDtype
     Fp16,
 }
 
+/// <summary>How a model keeps the matrices of its blocks, which are most of its weights.</summary>
+public enum WeightFormat
+{
+    /// <summary>In the numbers it computes in: the mapped file itself where those are the file's.</summary>
+    AsStored,
+
+    /// <summary>
+    /// As 8-bit whole numbers with one factor per output channel: half the memory of bf16, at a small cost in accuracy.
+    /// Embeddings, norms and the head stay as they are, and so do activations. Adapters trained on such a model can be used on
+    /// the model as stored, and the other way round: both are the same base model.
+    /// </summary>
+    EightBit,
+}
+
 /// <summary>How a model is loaded.</summary>
 public sealed record ModelOptions
 {
     /// <summary>The numbers it computes in.</summary>
     public ModelDtype Dtype { get; init; } = ModelDtype.AsFile;
+
+    /// <summary>How it keeps the matrices of its blocks.</summary>
+    public WeightFormat Weights { get; init; } = WeightFormat.AsStored;
 
     /// <summary>Where it computes: <c>cpu</c>, <c>cuda</c>, <c>cuda:1</c>.</summary>
     public string Device { get; init; } = "cpu";

@@ -231,10 +231,17 @@ public sealed partial class ReftModel : IDisposable
             ModelDtype.Fp16 => torch.ScalarType.Float16,
             _ => null,
         };
+        var weights = options.Weights switch
+        {
+            WeightFormat.AsStored => Core.WeightFormat.AsStored,
+            WeightFormat.EightBit => Core.WeightFormat.Int8,
+            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Weights, "no known format of weights"),
+        };
         var lora = options.LoraAdapter is { } folder ? new Core.LoraOptions(folder, options.MergeLora) : null;
         return new Core.LoadOptions(
             dtype.ToOption(),
             DeviceOf(options.Device) ?? defaults.Device,
+            weights,
             lora is null ? FSharpOption<Core.LoraOptions>.None : FSharpOption<Core.LoraOptions>.Some(lora));
     }
 

@@ -23,6 +23,8 @@ type LoadOptions =
         Dtype: torch.ScalarType option
         /// Where to compute.
         Device: torch.Device
+        /// How the matrices of the blocks are kept.
+        Weights: WeightFormat
         /// An adapter of peft's to put on it.
         Lora: LoraOptions option
     }
@@ -31,14 +33,8 @@ type LoadOptions =
 [<Sealed>]
 type LoadedModel
     internal
-    (
-        folder: string,
-        model: Transformer,
-        tensors: IReadOnlyDictionary<string, Tensor>,
-        eosIds: int list,
-        fingerprint: string,
-        owned: Tensor list
-    ) =
+    (folder: string, model: Transformer, store: WeightStore, eosIds: int list, fingerprint: string, owned: Tensor list)
+    =
 
     /// <summary>The folder it was loaded from.</summary>
     member _.Folder: string = folder
@@ -49,8 +45,19 @@ type LoadedModel
     /// <summary>Its shape.</summary>
     member _.Config: ModelConfig = model.Config
 
-    /// <summary>Its weights by their names in the file.</summary>
-    member _.Tensors: IReadOnlyDictionary<string, Tensor> = tensors
+    /// <summary>
+    /// Its weights by their names in the file. A matrix that was loaded as int8 is its whole numbers [out, in], without what
+    /// its rows are multiplied by.
+    /// </summary>
+    member _.Tensors: IReadOnlyDictionary<string, Tensor> = store.Tensors
+
+    /// <summary>How the matrices of its blocks are kept.</summary>
+    member _.Weights: WeightFormat = store.Format
+
+    /// <summary>What its weights take, in bytes, whether in the process's own memory or in the mapped file.</summary>
+    member _.WeightBytes: int64 =
+        Seq.append store.Tensors.Values store.Scales.Values
+        |> Seq.sumBy (fun tensor -> tensor.numel () * tensor.element_size ())
 
     /// <summary>The tokens that end a generation.</summary>
     member _.EosIds: int list = eosIds
@@ -60,8 +67,7 @@ type LoadedModel
 
     interface IDisposable with
         member _.Dispose() =
-            for tensor in tensors.Values do
-                tensor.Dispose()
+            (store :> IDisposable).Dispose()
 
             for tensor in owned do
                 tensor.Dispose()
@@ -72,12 +78,13 @@ module Checkpoint =
 
     let private weightDtypes = [ "F32"; "F16"; "BF16" ]
 
-    /// <summary>The file's dtype, on the CPU.</summary>
+    /// <summary>The file's dtype, on the CPU, weights as they are stored.</summary>
     let defaults () : LoadOptions =
         Native.load ()
 
         { Dtype = None
           Device = torch.CPU
+          Weights = WeightFormat.AsStored
           Lora = None }
 
     let private shapeText (shape: int64 list) = "[" + String.Join(", ", shape) + "]"
@@ -162,31 +169,6 @@ module Checkpoint =
         | None, torch.ScalarType.Float16 when options.Device.``type`` = DeviceType.CPU -> torch.bfloat16
         | None, dtype -> dtype
 
-    /// One tensor that no scope owns: a view of the file where dtype and device are already right.
-    let private materialise
-        (dtype: torch.ScalarType)
-        (device: torch.Device)
-        (file: SafetensorsFile)
-        (entry: TensorEntry)
-        =
-        use _ = torch.NewDisposeScope()
-        let view = file.Read entry.Name
-        view.``to``(dtype, device).DetachFromDisposeScope()
-
-    let private materialiseAll dtype device (rows: (string * SafetensorsFile * TensorEntry) list) =
-        let tensors = Dictionary<string, Tensor>(StringComparer.Ordinal)
-
-        try
-            for name, file, entry in rows do
-                tensors.Add(name, materialise dtype device file entry)
-
-            tensors
-        with _ ->
-            for tensor in tensors.Values do
-                tensor.Dispose()
-
-            reraise ()
-
     /// <summary>
     /// Loads a model folder: <c>config.json</c> and its safetensors weights. On a CPU and in the file's own dtype nothing
     /// is copied: the weights are the mapped file.
@@ -212,94 +194,101 @@ module Checkpoint =
             |> matched family config folder
 
         let byName =
-            dict (found |> List.map (fun (name, file, entry) -> name, (name, file, entry)))
+            dict (found |> List.map (fun (name, file, entry) -> name, struct (file, entry)))
 
-        let rows = names |> List.map (fun name -> byName[name])
-        let dtype = rows |> List.map (fun (_, _, entry) -> entry) |> dtypeFor options
-        let tensors = rows |> materialiseAll dtype options.Device
+        let dtype =
+            names
+            |> List.map (fun name ->
+                let struct (_, entry) = byName[name]
+                entry)
+            |> dtypeFor options
+
+        let rows =
+            readOnlyDict
+                [ for name in names do
+                      let struct (file, entry) = byName[name]
+                      name, struct (entry.Name, file) ]
+
+        let store = new WeightStore(dtype, options.Device, options.Weights, rows)
         let owned = ResizeArray<Tensor>()
 
         try
             // What generation stops at is said by generation_config.json, where there is one.
             let build = family.Build { config with EosIds = eosIds }
-            let plain = Weights.ofTensors (fun name -> tensors[name])
+            let plain = store.Weights
             let fingerprint = Fingerprint.ofWeights config weights
 
-            match options.Lora with
-            | None -> new LoadedModel(folder, build plain, tensors, eosIds, fingerprint, [])
-            | Some lora ->
-                use adapter = PeftLora.load config lora.Folder
-                let maps = Dictionary<string, LinearEntry>(StringComparer.Ordinal)
+            let model, fingerprint =
+                match options.Lora with
+                | None -> build plain, fingerprint
+                | Some lora ->
+                    use adapter = PeftLora.load config lora.Folder
+                    let maps = Dictionary<string, struct (LinearEntry * Linear)>(StringComparer.Ordinal)
 
-                let noted =
-                    { plain with
-                        Linear =
-                            fun entry ->
-                                maps[entry.Name] <- entry
-                                plain.Linear entry }
+                    let noted =
+                        { plain with
+                            Linear =
+                                fun entry ->
+                                    let linear = plain.Linear entry
+                                    maps[entry.Name] <- struct (entry, linear)
+                                    linear }
 
-                build noted |> ignore
+                    build noted |> ignore
 
-                for KeyValue(name, update) in adapter.Updates do
-                    let refuse reason =
-                        raise (InvalidDataException $"{lora.Folder}: '{name}' {reason}")
+                    for KeyValue(name, update) in adapter.Updates do
+                        let refuse reason =
+                            raise (InvalidDataException $"{lora.Folder}: '{name}' {reason}")
 
-                    match maps.TryGetValue name with
-                    | true, entry ->
-                        let shape = tensors[$"{name}.weight"].shape
-                        let shape = if entry.Transposed then Array.rev shape else shape
+                        match maps.TryGetValue name with
+                        | true, struct (_, linear) ->
+                            let inputs, outputs = Linear.inputs linear, Linear.outputs linear
 
-                        if shape <> [| update.Up.shape[0]; update.Down.shape[1] |] then
+                            if (outputs, inputs) <> (update.Up.shape[0], update.Down.shape[1]) then
+                                refuse
+                                    $"has {inputs} inputs and {outputs} outputs, and the adapter's matrices {update.Down.shape[1]} and {update.Up.shape[0]}: it is of another model"
+                        | _ ->
                             refuse
-                                $"has {shape[1]} inputs and {shape[0]} outputs, and the adapter's matrices {update.Down.shape[1]} and {update.Up.shape[0]}: it is of another model"
-                    | _ ->
-                        refuse $"is no linear map of the {family.Name} model: expected one of its blocks' or the head's"
+                                $"is no linear map of the {family.Name} model: expected one of its blocks' or the head's"
 
-                let model =
-                    if lora.Merge then
-                        for KeyValue(name, update) in adapter.Updates do
-                            use _ = torch.NewDisposeScope()
-                            let weight = $"{name}.weight"
-                            let _, file, entry = byName[weight]
+                    let model =
+                        if lora.Merge then
+                            for KeyValue(name, update) in adapter.Updates do
+                                let struct (entry, _) = maps[name]
+                                store.Change entry (PeftLora.merged entry.Transposed update)
 
-                            let merged = file.Read entry.Name |> PeftLora.merged maps[name].Transposed update
+                            build plain
+                        else
+                            let updates =
+                                dict
+                                    [ for KeyValue(name, update) in adapter.Updates do
+                                          let move (tensor: Tensor) =
+                                              use _ = torch.NewDisposeScope()
 
-                            tensors[weight].Dispose()
-                            tensors[weight] <- merged.``to``(dtype, options.Device).DetachFromDisposeScope()
+                                              let moved = tensor.``to``(options.Device).clone().DetachFromDisposeScope()
 
-                        build plain
-                    else
-                        let updates =
-                            dict
-                                [ for KeyValue(name, update) in adapter.Updates do
-                                      let move (tensor: Tensor) =
-                                          use _ = torch.NewDisposeScope()
-                                          let moved = tensor.``to``(options.Device).clone().DetachFromDisposeScope()
-                                          owned.Add moved
-                                          moved
+                                              owned.Add moved
+                                              moved
 
-                                      name,
-                                      [ { update with
-                                            Down = move update.Down
-                                            Up = move update.Up } ] ]
+                                          name,
+                                          [ { update with
+                                                Down = move update.Down
+                                                Up = move update.Up } ] ]
 
-                        plain
-                        |> Weights.withUpdates (fun name ->
-                            match updates.TryGetValue name with
-                            | true, found -> found
-                            | _ -> [])
-                        |> build
+                            plain
+                            |> Weights.withUpdates (fun name ->
+                                match updates.TryGetValue name with
+                                | true, found -> found
+                                | _ -> [])
+                            |> build
 
-                new LoadedModel(
-                    folder,
-                    model,
-                    tensors,
-                    eosIds,
-                    PeftLora.fingerprint adapter fingerprint,
-                    List.ofSeq owned
-                )
+                    model, PeftLora.fingerprint adapter fingerprint
+
+            store.Complete()
+            new LoadedModel(folder, model, store, eosIds, fingerprint, List.ofSeq owned)
         with _ ->
-            for tensor in Seq.append tensors.Values owned do
+            (store :> IDisposable).Dispose()
+
+            for tensor in owned do
                 tensor.Dispose()
 
             reraise ()

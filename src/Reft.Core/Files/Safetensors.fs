@@ -141,31 +141,44 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
         | true, entry -> Some entry
         | _ -> None
 
-    /// <summary>A tensor of the file, on the CPU, in the caller's dispose scope if there is one.</summary>
-    /// <exception cref="T:System.Collections.Generic.KeyNotFoundException">There is none of that name.</exception>
-    /// <exception cref="T:System.IO.InvalidDataException">Its dtype is none of libtorch's.</exception>
-    member file.Read(name: string) : Tensor =
-        match file.TryFind name with
-        | None -> raise (KeyNotFoundException $"{path}: there is no tensor '{name}'")
-        | Some entry ->
+    member private _.Known(name: string) : struct (TensorEntry * torch.ScalarType) =
+        match index.TryGetValue name with
+        | false, _ -> raise (KeyNotFoundException $"{path}: there is no tensor '{name}'")
+        | true, entry ->
             match SafetensorsDtype.tryParse entry.Dtype with
+            | Some dtype -> struct (entry, dtype)
             | None ->
                 let known = String.concat ", " SafetensorsDtype.names
 
                 raise (
                     InvalidDataException $"{path}: tensor '{name}': expected a dtype of {known}, found {entry.Dtype}"
                 )
-            | Some dtype ->
-                let size = SafetensorsHeader.elementSizes[entry.Dtype]
-                let shape = List.toArray entry.Shape
-                let start = header.DataStart + entry.Begin
 
-                if entry.Bytes = 0L then
-                    torch.empty (shape, dtype = Nullable dtype)
-                elif start % size <> 0L then
-                    copied entry shape dtype size
-                else
-                    (map dtype size).as_strided(shape, strides shape, start / size)
+    /// <summary>A tensor of the file, on the CPU, in the caller's dispose scope if there is one.</summary>
+    /// <exception cref="T:System.Collections.Generic.KeyNotFoundException">There is none of that name.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">Its dtype is none of libtorch's.</exception>
+    member file.Read(name: string) : Tensor =
+        let struct (entry, dtype) = file.Known name
+        let size = SafetensorsHeader.elementSizes[entry.Dtype]
+        let shape = List.toArray entry.Shape
+        let start = header.DataStart + entry.Begin
+
+        if entry.Bytes = 0L then
+            torch.empty (shape, dtype = Nullable dtype)
+        elif start % size <> 0L then
+            copied entry shape dtype size
+        else
+            (map dtype size).as_strided(shape, strides shape, start / size)
+
+    /// <summary>
+    /// A copy of a tensor, on the CPU, in the caller's dispose scope if there is one. The file is read and not mapped, so that
+    /// nothing of it stays in the process's memory.
+    /// </summary>
+    /// <exception cref="T:System.Collections.Generic.KeyNotFoundException">There is none of that name.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">Its dtype is none of libtorch's, or the file was cut.</exception>
+    member file.ReadCopy(name: string) : Tensor =
+        let struct (entry, dtype) = file.Known name
+        copied entry (List.toArray entry.Shape) dtype SafetensorsHeader.elementSizes[entry.Dtype]
 
     /// <summary>Copies bytes of a tensor, from <paramref name="offset"/> within it, into a buffer.</summary>
     member _.ReadBytes(entry: TensorEntry, offset: int64, buffer: Span<byte>) : unit =

@@ -9,7 +9,7 @@ type LinearWeight =
     | Dense of Tensor
     /// Wᵀ [in, out], as GPT-2's files hold it.
     | Transposed of Tensor
-    /// Whole numbers [out, in] int8 and what each row is multiplied by [out, 1], in the model's dtype.
+    /// Whole numbers [out, in] int8 and what each row is multiplied by [out, 1], in the model's dtype; see <see cref="T:Reft.Core.Int8Module"/>.
     | Int8 of values: Tensor * scale: Tensor
 
 /// <summary>
@@ -55,6 +55,13 @@ module Linear =
         | LinearWeight.Int8(weight, _) -> weight.shape[0]
         | LinearWeight.Transposed weight -> weight.shape[1]
 
+    /// <summary>The width of x.</summary>
+    let inputs (linear: Linear) : int64 =
+        match linear.Weight with
+        | LinearWeight.Dense weight
+        | LinearWeight.Int8(weight, _) -> weight.shape[1]
+        | LinearWeight.Transposed weight -> weight.shape[0]
+
     let private update (x: Tensor) (y: Tensor) (low: LowRankUpdate) =
         let inner = torch.nn.functional.linear (x.``to`` low.Down.dtype, low.Down, null) // [..., rank]
 
@@ -70,7 +77,9 @@ module Linear =
             | LinearWeight.Dense weight -> torch.nn.functional.linear (x, weight, bias)
             | LinearWeight.Transposed weight -> Scope.run (fun () -> torch.nn.functional.linear (x, weight.t (), bias))
             | LinearWeight.Int8(values, scale) ->
-                Scope.run (fun () -> torch.nn.functional.linear (x, values.``to`` x.dtype * scale, bias))
+                match linear.Bias with
+                | Some bias -> Scope.run (fun () -> Int8.product values scale x + bias)
+                | None -> Int8.product values scale x
 
         if linear.Updates.IsEmpty then
             main ()

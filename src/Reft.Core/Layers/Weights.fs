@@ -50,6 +50,22 @@ module Weights =
                         None
                   Updates = [] } }
 
+    /// <summary>The same weights with int8 matrices (see <see cref="T:Reft.Core.Int8Module"/>) in place of some.</summary>
+    /// <param name="find">A map → its whole numbers [out, in] and what each row is multiplied by [out, 1]; <c>None</c> leaves it.</param>
+    /// <param name="weights">Where everything else comes from.</param>
+    let withInt8 (find: LinearEntry -> (Tensor * Tensor) option) (weights: Weights) : Weights =
+        { weights with
+            Linear =
+                fun entry ->
+                    let found = find entry
+                    let linear = weights.Linear entry
+
+                    match found with
+                    | Some int8 ->
+                        { linear with
+                            Weight = LinearWeight.Int8 int8 }
+                    | None -> linear }
+
     /// <summary>The same weights with low-rank updates beside the linear maps that have any.</summary>
     /// <param name="updates">The name of a map, without <c>.weight</c> → its updates.</param>
     /// <param name="weights">Where everything else comes from.</param>

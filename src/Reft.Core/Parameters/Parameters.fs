@@ -45,7 +45,9 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
     let trainable = entries |> Array.filter (fun p -> p.IsTrainable)
 
     /// <summary>A set of the given entries, in their order.</summary>
-    /// <exception cref="T:System.ArgumentException">Two entries have the same name.</exception>
+    /// <exception cref="T:System.ArgumentException">
+    /// Two entries have the same name, or one that would be trained is not of floating-point numbers.
+    /// </exception>
     new(entries: Parameter seq) =
         let entries = Seq.toArray entries
         let index = Dictionary<string, int>(entries.Length, StringComparer.Ordinal)
@@ -53,7 +55,13 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
         entries
         |> Array.iteri (fun i p ->
             if not (index.TryAdd(p.Name, i)) then
-                invalidArg (nameof entries) $"two parameters are named '{p.Name}': names must be unique")
+                invalidArg (nameof entries) $"two parameters are named '{p.Name}': names must be unique"
+
+            // The whole numbers of a quantised matrix mean nothing without their scale, and cannot be trained.
+            if p.IsTrainable && not (p.Value.is_floating_point ()) then
+                invalidArg
+                    (nameof entries)
+                    $"'{p.Name}' cannot be trained: expected floating-point numbers, found {p.Value.dtype}. If it is a weight of a model that was loaded as int8, load it as stored")
 
         Parameters(entries, index)
 

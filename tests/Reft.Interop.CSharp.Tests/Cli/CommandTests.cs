@@ -15,6 +15,7 @@ public static class CommandTests
         [
             Runner.TestCase("score gives the reference's log-probabilities", ScoresGoldenRows),
             Runner.TestCase("train, inspect, generate and score with the adapter", TrainsAndUses),
+            Runner.TestCase("int8 weights take less and score about the same", EightBitWeights),
             Runner.TestCase("inspect shows own, combined and windowed interventions by name, without a registry", InspectsEverything),
             Runner.TestCase("train takes any method and its options", TrainsAnyMethod),
             Runner.TestCase("train and classify: labels", Classifies),
@@ -59,6 +60,41 @@ public static class CommandTests
         }
 
         static double Norm(IEnumerable<double> values) => Math.Sqrt(values.Sum(value => value * value));
+    }
+
+    private static void EightBitWeights()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var input = Write(folder, "rows.jsonl", GoldenRows.Read().Select(row => $$"""{"input_ids": [{{string.Join(", ", row.Ids)}}]}"""));
+        var stored = Losses("stored");
+        var eightBit = Losses("int8");
+        Check.That(
+            !stored.SequenceEqual(eightBit) && stored.Zip(eightBit).All(pair => Math.Abs(pair.First - pair.Second) < 0.05 * pair.First),
+            $"expected losses that differ a little, found {string.Join(", ", stored)} and {string.Join(", ", eightBit)}");
+
+        var whole = Inspected("stored");
+        var small = Inspected("int8");
+        Check.Equal("int8", small.GetProperty("weights").GetString(), "weights");
+        Check.Equal(whole.GetProperty("parameters").GetInt64(), small.GetProperty("parameters").GetInt64(), "parameters");
+        Check.That(
+            small.GetProperty("weight_bytes").GetInt64() < whole.GetProperty("weight_bytes").GetInt64(), "expected fewer bytes");
+
+        // Both are the same base model.
+        var adapter = folder.File("adapter");
+        ReftProcess.Run(
+            "train", "--model", TinyLlama.Folder, "--data", TrainingFile(folder, 16), "--output", adapter,
+            "--epochs", "1", "--weights", "int8").Succeeded();
+        ReftProcess.Run("score", "--model", TinyLlama.Folder, "--adapter", adapter, "--input", input).Succeeded();
+
+        double[] Losses(string weights) =>
+            [.. ReftProcess.Run("score", "--model", TinyLlama.Folder, "--input", input, "--json", "--weights", weights)
+                .Succeeded().Json
+                .Select(line => line.GetProperty("loss"))
+                .Where(loss => loss.ValueKind == JsonValueKind.Number)
+                .Select(loss => loss.GetDouble())];
+
+        static JsonElement Inspected(string weights) =>
+            ReftProcess.Run("inspect", TinyLlama.Folder, "--json", "--weights", weights).Succeeded().Json.Single();
     }
 
     private static void Classifies()
