@@ -53,7 +53,7 @@ internal static class ImportPyreftCommand
             new ModelOptions { LoadTokenizer = false, LoraAdapter = parsed.GetValue(Lora) });
         model.LoadPyreftAdapter(
             parsed.GetRequiredValue(Folder),
-            new PyreftOptions
+            new PyreftImportOptions
             {
                 Positions = parsed.GetRequiredValue(PositionsOption),
                 Activation = parsed.GetRequiredValue(Activation),
