@@ -46,7 +46,7 @@ internal static class ImportPyreftCommand
         using var model = await Model.LoadAsync(parsed, adapter: null, tokenizer: false).ConfigureAwait(false);
         model.LoadPyreftAdapter(
             parsed.GetRequiredValue(Folder),
-            new PyreftOptions
+            new PyreftImportOptions
             {
                 Positions = parsed.GetRequiredValue(PositionsOption),
                 Activation = parsed.GetRequiredValue(Activation),
