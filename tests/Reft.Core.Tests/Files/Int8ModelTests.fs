@@ -147,6 +147,41 @@ let tests =
                   Expect.isLessThan (error int8) (3.0 * error short) "logits")
           }
 
+          test "a LoRA adapter goes beside int8 matrices, or into them before they are quantised" {
+              Golden.inTemporaryFolder (fun _ ->
+                  let load format merge =
+                      Checkpoint.loadWith
+                          { Checkpoint.defaults () with
+                              Weights = format
+                              Lora =
+                                  Some
+                                      { Folder = Golden.path [ "d_e2e"; "lora_peft"; "adapter" ]
+                                        Merge = merge } }
+                          (folderOf "llama")
+
+                  use plain = loadInt8 (folderOf "llama")
+                  use stored = load WeightFormat.AsStored true
+                  use merged = load WeightFormat.Int8 true
+                  use beside = load WeightFormat.Int8 false
+                  let mutable changed = 0
+
+                  for KeyValue(name, values) in merged.Tensors do
+                      if isInt8 values then
+                          let expected, _ = stored.Tensors[name] |> Int8.quantise torch.float32
+                          Expect.isTrue (Golden.same expected values) name
+                          Expect.isTrue (Golden.same plain.Tensors[name] beside.Tensors[name]) name
+
+                          if not (Golden.same plain.Tensors[name] values) then
+                              changed <- changed + 1
+
+                  Expect.isGreaterThan changed 0 "matrices that the adapter changes"
+                  let reference = logits stored.Model
+                  let without = Golden.relativeError reference (logits plain.Model)
+
+                  for loaded in [ merged; beside ] do
+                      Expect.isLessThan (Golden.relativeError reference (logits loaded.Model)) (without / 2.0) "logits")
+          }
+
           test "training goes down, and leaves nothing behind" {
               Golden.inTemporaryFolder (fun _ ->
                   use int8 = loadInt8 (folderOf "llama")
