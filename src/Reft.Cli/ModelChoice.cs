@@ -74,10 +74,10 @@ internal sealed class ModelChoice
     }
 
     /// <summary>The format that <see cref="Weights"/> names.</summary>
-    public static WeightFormat FormatOf(string? name) => name == "int8" ? WeightFormat.EightBit : WeightFormat.AsStored;
+    public static WeightStorage FormatOf(string? name) => name == "int8" ? WeightStorage.EightBit : WeightStorage.AsStored;
 
     /// <summary>What <see cref="Weights"/> calls a format.</summary>
-    public static string NameOf(WeightFormat weights) => weights == WeightFormat.EightBit ? "int8" : "stored";
+    public static string NameOf(WeightStorage weights) => weights == WeightStorage.EightBit ? "int8" : "stored";
 
     private static Option<string?> Dtype()
     {
