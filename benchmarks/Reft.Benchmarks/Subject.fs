@@ -152,10 +152,9 @@ let batch (config: ModelConfig) (rows: int) (length: int) (prompt: int) (scoreAl
           let ids = ids config length row
           let firstScored = if scoreAll then 1 else prompt
 
-          { Ids = ids
-            Labels = ids |> Array.mapi (fun i id -> if i < firstScored then Example.Ignored else id)
-            Prompt = prompt
-            Subspaces = [] } ]
+          { Example.ofText ids with
+              Labels = ids |> Array.mapi (fun i id -> if i < firstScored then Example.Ignored else id)
+              Prompt = prompt } ]
     |> Batch.create PaddingSide.Right
 
 /// Random prompts of one length.

@@ -6,9 +6,7 @@ namespace Reft.Cli;
 /// <summary><c>reft classify</c>: the labels or numbers of rows.</summary>
 internal static class ClassifyCommand
 {
-    private static readonly Option<string> Model = CommonOptions.Model();
-    private static readonly Option<string?> Revision = CommonOptions.Revision();
-    private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly ModelChoice Model = new();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input", "FILE.jsonl", """Rows {"text": …}, with "text_pair" for a second text, or {"input_ids": […]}. Labels are not read.""");
@@ -16,17 +14,15 @@ internal static class ClassifyCommand
     private static readonly Option<int> BatchSize = Values.Option(
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
-    private static readonly Option<string?> Dtype = CommonOptions.Dtype();
-    private static readonly Option<string?> Weights = CommonOptions.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """one line per row, {"label": …, "labels": […], "value": …, "scores": {label: probability}},""");
 
     public static Command Create()
     {
-        var command = new Command("classify", "Labels of rows, with their probabilities, or the numbers of a regression.")
-        {
-            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Weights, Json,
-        };
+        var command = CommonOptions.Command(
+            "classify",
+            "Labels of rows, with their probabilities, or the numbers of a regression.",
+            [.. Model.Which, Adapter, Input, BatchSize, .. Model.How, Json]);
         command.SetAction(RunAsync);
         return command;
     }
@@ -35,13 +31,7 @@ internal static class ClassifyCommand
     {
         using var output = new StandardOutput();
         var rows = LabelledRow.FromJsonLines(parsed.GetRequiredValue(Input));
-        var folder = await CommonOptions
-            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
-            .ConfigureAwait(false);
-        using var model = CommonOptions.Load(
-            folder,
-            parsed.GetValue(Adapter),
-            CommonOptions.ModelOptions(parsed.GetValue(Dtype), parsed.GetValue(Weights)));
+        using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
         var found = model.Classify(rows, parsed.GetValue(BatchSize));
         await RowDisplay.ShowAsync("classified", rows.Count, found, row =>
         {

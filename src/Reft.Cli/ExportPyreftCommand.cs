@@ -6,21 +6,18 @@ namespace Reft.Cli;
 internal static class ExportPyreftCommand
 {
     private static readonly Argument<string> Adapter = new("ADAPTER") { Description = "An adapter that `reft train` saved." };
-    private static readonly Option<string> Model = CommonOptions.Model();
-    private static readonly Option<string?> Revision = CommonOptions.Revision();
-    private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly ModelChoice Model = new();
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where pyreft's config.json and intkey_*.bin are written.");
 
-    private static readonly Option<string?> Lora = CommonOptions.Lora();
 
     public static Command Create()
     {
-        var command = new Command(
-            "export-pyreft", "Write an adapter as pyreft's ReftModel.load takes it. Positions and dropout are not in its files.")
-        {
-            Adapter, Model, Revision, Offline, Output, Lora,
-        };
+        var command = CommonOptions.Command(
+            "export-pyreft",
+            "Write an adapter as pyreft's ReftModel.load takes it. Positions and dropout are not in its files.",
+            [.. Model.Which, Output, Model.Lora]);
+        command.Add(Adapter);
         command.SetAction(RunAsync);
         return command;
     }
@@ -28,13 +25,8 @@ internal static class ExportPyreftCommand
     private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
-        var modelFolder = await CommonOptions
-            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
-            .ConfigureAwait(false);
-        using var model = CommonOptions.Load(
-            modelFolder,
-            parsed.GetRequiredValue(Adapter),
-            new ModelOptions { LoadTokenizer = false, LoraAdapter = parsed.GetValue(Lora) });
+        using var model =
+            await Model.LoadAsync(parsed, parsed.GetRequiredValue(Adapter), tokenizer: false).ConfigureAwait(false);
         var folder = parsed.GetRequiredValue(Output);
         model.SavePyreftAdapter(folder);
         output.Line($"wrote {folder}");

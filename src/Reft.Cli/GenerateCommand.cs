@@ -5,9 +5,7 @@ namespace Reft.Cli;
 /// <summary><c>reft generate</c>: what a model says after prompts.</summary>
 internal static class GenerateCommand
 {
-    private static readonly Option<string> Model = CommonOptions.Model();
-    private static readonly Option<string?> Revision = CommonOptions.Revision();
-    private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly ModelChoice Model = new();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string?> Prompt = Values.Text("--prompt", "TEXT", "A prompt.");
     private static readonly Option<string?> Input = Values.Text(
@@ -25,19 +23,15 @@ internal static class GenerateCommand
     private static readonly Option<int> BatchSize = Values.Option(
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
-    private static readonly Option<string?> Dtype = CommonOptions.Dtype();
-    private static readonly Option<string?> Weights = CommonOptions.Weights();
-    private static readonly Option<string?> Lora = CommonOptions.Lora();
-    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """{"token_ids": [the new tokens], "text": …} for the prompt, too, rather than its text,""");
 
     public static Command Create()
     {
-        var command = new Command("generate", "Generate greedily after a prompt, or after each row of a file.")
-        {
-            Model, Revision, Offline, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, Dtype, Weights, Lora, MergeLora, Json,
-        };
+        var command = CommonOptions.Command(
+            "generate",
+            "Generate greedily after a prompt, or after each row of a file.",
+            [.. Model.Which, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, .. Model.How, Json]);
         command.Validators.Add(result =>
         {
             if ((result.GetResult(Prompt) is null) == (result.GetResult(Input) is null))
@@ -55,14 +49,7 @@ internal static class GenerateCommand
         IReadOnlyList<DataRow> rows = parsed.GetValue(Input) is { } file
             ? DataRow.FromJsonLines(file, RowUse.Generate)
             : [new DataRow { Prompt = parsed.GetValue(Prompt), Source = "--prompt" }];
-        var folder = await CommonOptions
-            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
-            .ConfigureAwait(false);
-        using var model = CommonOptions.Load(
-            folder,
-            parsed.GetValue(Adapter),
-            CommonOptions.ModelOptions(
-                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)));
+        using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(

@@ -11,9 +11,7 @@ internal static class ImportPyreftCommand
         Description = "What reft_model.save wrote: config.json and intkey_*.bin. Its pickles are read as tensors only.",
     };
 
-    private static readonly Option<string> Model = CommonOptions.Model();
-    private static readonly Option<string?> Revision = CommonOptions.Revision();
-    private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly ModelChoice Model = new();
     private static readonly Option<Positions> PositionsOption = RequiredPositions();
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
@@ -28,15 +26,15 @@ internal static class ImportPyreftCommand
         0.0,
         Values.Number("a number ≥ 0 and < 1", x => x is >= 0 and < 1));
 
-    private static readonly Option<string?> Lora = CommonOptions.Lora();
     private static readonly Option<bool> Json = CommonOptions.Json("what was imported");
 
     public static Command Create()
     {
-        var command = new Command("import-pyreft", "Save an adapter of pyreft's as one of this library's.")
-        {
-            Folder, Model, Revision, Offline, PositionsOption, Output, Activation, Dropout, Lora, Json,
-        };
+        var command = CommonOptions.Command(
+            "import-pyreft",
+            "Save an adapter of pyreft's as one of this library's.",
+            [.. Model.Which, PositionsOption, Output, Activation, Dropout, Model.Lora, Json]);
+        command.Add(Folder);
         command.SetAction(RunAsync);
         return command;
     }
@@ -45,15 +43,10 @@ internal static class ImportPyreftCommand
     {
         using var output = new StandardOutput();
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
-        var modelFolder = await CommonOptions
-            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
-            .ConfigureAwait(false);
-        using var model = ReftModel.Load(
-            modelFolder,
-            new ModelOptions { LoadTokenizer = false, LoraAdapter = parsed.GetValue(Lora) });
+        using var model = await Model.LoadAsync(parsed, adapter: null, tokenizer: false).ConfigureAwait(false);
         model.LoadPyreftAdapter(
             parsed.GetRequiredValue(Folder),
-            new PyreftOptions
+            new PyreftImportOptions
             {
                 Positions = parsed.GetRequiredValue(PositionsOption),
                 Activation = parsed.GetRequiredValue(Activation),

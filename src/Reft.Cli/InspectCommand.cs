@@ -13,17 +13,17 @@ internal static class InspectCommand
         Description = "A model folder, an adapter's, or the name of a model on the hub.",
     };
 
-    private static readonly Option<string?> Revision = CommonOptions.Revision();
-    private static readonly Option<bool> Offline = CommonOptions.Offline();
-    private static readonly Option<string?> Weights = CommonOptions.Weights();
+    private static readonly HubChoice Hub = new();
+    private static readonly Option<string?> Weights = ModelChoice.Weights();
     private static readonly Option<bool> Json = CommonOptions.Json("what it holds");
 
     public static Command Create()
     {
-        var command = new Command("inspect", "Show what a model or an adapter folder holds: parameters, trainable %, sites.")
-        {
-            Folder, Revision, Offline, Weights, Json,
-        };
+        var command = CommonOptions.Command(
+            "inspect",
+            "Show what a model or an adapter folder holds: parameters, trainable %, sites.",
+            [.. Hub.Options, Weights, Json]);
+        command.Add(Folder);
         command.SetAction(RunAsync);
         return command;
     }
@@ -40,10 +40,9 @@ internal static class InspectCommand
         }
         else
         {
-            folder = await CommonOptions
-                .FolderAsync(folder, parsed.GetValue(Revision), parsed.GetValue(Offline))
-                .ConfigureAwait(false);
-            using var model = ReftModel.Load(folder, CommonOptions.ModelOptions(null, parsed.GetValue(Weights)));
+            folder = await Hub.FolderAsync(parsed, folder).ConfigureAwait(false);
+            using var model = ReftModel.Load(
+                folder, new ModelOptions { Weights = ModelChoice.FormatOf(parsed.GetValue(Weights)) });
             Print(output, json, writer => WriteModel(writer, model), () => ModelText(folder, model));
         }
 
@@ -132,7 +131,7 @@ internal static class InspectCommand
         }
 
         json.WriteString("dtype", facts.Dtype);
-        json.WriteString("weights", CommonOptions.NameOf(facts.Weights));
+        json.WriteString("weights", ModelChoice.NameOf(facts.Weights));
         json.WriteNumber("weight_bytes", facts.WeightBytes);
         json.WriteNumber("layers", facts.LayerCount);
         json.WriteNumber("hidden_size", facts.HiddenSize);
@@ -196,7 +195,7 @@ internal static class InspectCommand
         yield return $"model           {folder}";
         yield return $"parameters      {facts.ParameterCount:N0}, none of them trainable (0 %): adapters are";
         yield return $"family          {facts.Family}, computed in {facts.Dtype}";
-        yield return $"weights         {facts.WeightBytes / 1e6:N1} MB, {CommonOptions.NameOf(facts.Weights)}";
+        yield return $"weights         {facts.WeightBytes / 1e6:N1} MB, {ModelChoice.NameOf(facts.Weights)}";
         yield return $"shape           {facts.LayerCount} layers, hidden {facts.HiddenSize}, MLP {facts.IntermediateSize}, {facts.HeadCount} heads of {facts.HeadSize} ({facts.KeyValueHeadCount} for keys and values)";
         if (model.Classifier is { } head)
         {

@@ -6,9 +6,7 @@ namespace Reft.Cli;
 /// <summary><c>reft score</c>: how likely a model finds rows.</summary>
 internal static class ScoreCommand
 {
-    private static readonly Option<string> Model = CommonOptions.Model();
-    private static readonly Option<string?> Revision = CommonOptions.Revision();
-    private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly ModelChoice Model = new();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input",
@@ -18,19 +16,13 @@ internal static class ScoreCommand
     private static readonly Option<int> BatchSize = Values.Option(
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
-    private static readonly Option<string?> Dtype = CommonOptions.Dtype();
-    private static readonly Option<string?> Weights = CommonOptions.Weights();
-    private static readonly Option<string?> Lora = CommonOptions.Lora();
-    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json(
         """one line per row, {"input_ids": […], "logprobs": [n − 1 values], "loss": the mean over the scored tokens},""");
 
     public static Command Create()
     {
-        var command = new Command("score", "Log-probabilities and loss of rows.")
-        {
-            Model, Revision, Offline, Adapter, Input, BatchSize, Dtype, Weights, Lora, MergeLora, Json,
-        };
+        var command = CommonOptions.Command(
+            "score", "Log-probabilities and loss of rows.", [.. Model.Which, Adapter, Input, BatchSize, .. Model.How, Json]);
         command.SetAction(RunAsync);
         return command;
     }
@@ -39,14 +31,7 @@ internal static class ScoreCommand
     {
         using var output = new StandardOutput();
         var rows = DataRow.FromJsonLines(parsed.GetRequiredValue(Input), RowUse.Score);
-        var folder = await CommonOptions
-            .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline))
-            .ConfigureAwait(false);
-        using var model = CommonOptions.Load(
-            folder,
-            parsed.GetValue(Adapter),
-            CommonOptions.ModelOptions(
-                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)));
+        using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

@@ -9,9 +9,7 @@ internal static class TrainCommand
     private const string NothingSaved = "stopped before the first step: nothing is saved";
     private static readonly TrainingOptions Preset = new();
 
-    private static readonly Option<string> Model = CommonOptions.Model();
-    private static readonly Option<string?> Revision = CommonOptions.Revision();
-    private static readonly Option<bool> Offline = CommonOptions.Offline();
+    private static readonly ModelChoice Model = new();
     private static readonly Option<string> Data = Values.Required(
         "--data",
         "FILE.jsonl",
@@ -84,20 +82,19 @@ internal static class TrainCommand
     private static readonly Option<long> Seed = Values.Option(
         "--seed", "N", "The seed of fresh parameters and of the order of rows.", Preset.Seed, Values.Seed);
 
-    private static readonly Option<string?> Dtype = CommonOptions.Dtype();
-    private static readonly Option<string?> Weights = CommonOptions.Weights();
-    private static readonly Option<string?> Lora = CommonOptions.Lora();
-    private static readonly Option<bool> MergeLora = CommonOptions.MergeLora();
     private static readonly Option<bool> Json = CommonOptions.Json("the outcome");
 
     public static Command Create()
     {
         Method.DefaultValueFactory = _ => Loreft;
-        var command = new Command("train", "Train interventions on a model and save them as an adapter.")
-        {
-            Model, Revision, Offline, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head, Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie, LearningRate, Epochs,
-            BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, Dtype, Weights, Lora, MergeLora, Json,
-        };
+        var command = CommonOptions.Command(
+            "train",
+            "Train interventions on a model and save them as an adapter.",
+            [
+                .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
+                Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie,
+                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. Model.How, Json,
+            ]);
         command.Validators.Add(result =>
         {
             if (result.GetValue(Tie) && result.GetValue(Untie))
@@ -130,9 +127,7 @@ internal static class TrainCommand
         string modelFolder;
         try
         {
-            modelFolder = await CommonOptions
-                .FolderAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Revision), parsed.GetValue(Offline), signals.Token)
-                .ConfigureAwait(false);
+            modelFolder = await Model.FolderAsync(parsed, signals.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
         {
@@ -190,14 +185,7 @@ internal static class TrainCommand
                 parsed.GetRequiredValue(PositionsOption),
                 intervention)
             .WithTying(parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
-        return ReftModel.Load(
-            folder,
-            spec,
-            CommonOptions.ModelOptions(
-                parsed.GetValue(Dtype), parsed.GetValue(Weights), parsed.GetValue(Lora), parsed.GetValue(MergeLora)) with
-            {
-                Seed = parsed.GetValue(Seed),
-            });
+        return ReftModel.Load(folder, spec, Model.Options(parsed) with { Seed = parsed.GetValue(Seed) });
     }
 
     private static ReftIntervention Intervention(string method, int? rank, IEnumerable<string> options) =>

@@ -62,9 +62,9 @@ internal sealed class LanguageTask(TrainingData data, TrainingData? heldOut) : T
 internal sealed class LabelTask(
     ClassificationData data,
     ClassificationData? heldOut,
-    SequenceProblem problem,
+    ClassifierProblem problem,
     IReadOnlyList<string>? labels,
-    HeadTraining? training,
+    ClassifierTraining? training,
     long seed) : TrainingTask
 {
     public override int RowCount => data.Count;
@@ -76,14 +76,14 @@ internal sealed class LabelTask(
     {
         if (labels is null && model.Classifier is { } own && own.Problem == problem)
         {
-            model.UseOwnClassifier(training ?? HeadTraining.Frozen);
+            model.UseOwnClassifier(training ?? ClassifierTraining.Frozen);
         }
         else
         {
             var head = labels is null
                 ? data.ToClassifier(problem)
                 : new ClassifierOptions { Problem = problem, Labels = labels };
-            model.AttachClassifier(head with { Training = training ?? HeadTraining.Classifier, Seed = seed });
+            model.AttachClassifier(head with { Training = training ?? ClassifierTraining.Classifier, Seed = seed });
         }
 
         Terminal.Say($"classification head: {model.Classifier}");
@@ -123,21 +123,21 @@ internal static class TaskOptions
         var labels = parsed.GetValue(Labels)?.Split(',', StringSplitOptions.TrimEntries);
         var training = parsed.GetValue(Head) switch
         {
-            "frozen" => HeadTraining.Frozen,
-            "classifier" => HeadTraining.Classifier,
-            "whole" => HeadTraining.Whole,
-            _ => (HeadTraining?)null,
+            "frozen" => ClassifierTraining.Frozen,
+            "classifier" => ClassifierTraining.Classifier,
+            "whole" => ClassifierTraining.Whole,
+            _ => (ClassifierTraining?)null,
         };
         var problem = parsed.GetValue(Task) switch
         {
-            "classification" => SequenceProblem.SingleLabel,
-            "multi-label" => SequenceProblem.MultiLabel,
-            "regression" => SequenceProblem.Regression,
-            _ => (SequenceProblem?)null,
+            "classification" => ClassifierProblem.SingleLabel,
+            "multi-label" => ClassifierProblem.MultiLabel,
+            "regression" => ClassifierProblem.Regression,
+            _ => (ClassifierProblem?)null,
         };
         if (problem is { } labelled)
         {
-            if (labelled == SequenceProblem.Regression && labels is not null)
+            if (labelled == ClassifierProblem.Regression && labels is not null)
             {
                 throw new ArgumentException("--labels: a regression has none");
             }

@@ -34,24 +34,24 @@ public sealed class ClassificationData
     /// <param name="problem">What is to be predicted; where it is not given, what the rows look like.</param>
     /// <exception cref="InvalidDataException">A row has no label.</exception>
     /// <exception cref="ArgumentException">There is no row.</exception>
-    public ClassifierOptions ToClassifier(SequenceProblem? problem = null)
+    public ClassifierOptions ToClassifier(ClassifierProblem? problem = null)
     {
         if (Rows.Count == 0)
         {
             throw new ArgumentException("the dataset is empty: expected at least one row to take labels from", nameof(problem));
         }
 
-        var found = problem ?? (Rows.Any(row => row.Labels is not null) ? SequenceProblem.MultiLabel
-            : Rows.All(row => row.Value is not null) && Rows.Any(row => row.Label is null) ? SequenceProblem.Regression
-            : SequenceProblem.SingleLabel);
+        var found = problem ?? (Rows.Any(row => row.Labels is not null) ? ClassifierProblem.MultiLabel
+            : Rows.All(row => row.Value is not null) && Rows.Any(row => row.Label is null) ? ClassifierProblem.Regression
+            : ClassifierProblem.SingleLabel);
         return new ClassifierOptions
         {
             Problem = found,
-            Labels = found == SequenceProblem.Regression ? [] : InOrder([.. Rows.SelectMany(LabelsOf).Distinct()]),
+            Labels = found == ClassifierProblem.Regression ? [] : InOrder([.. Rows.SelectMany(LabelsOf).Distinct()]),
         };
 
         IEnumerable<string> LabelsOf(LabelledRow row, int index) =>
-            row.Labels is { } several && found == SequenceProblem.MultiLabel ? several
+            row.Labels is { } several && found == ClassifierProblem.MultiLabel ? several
             : row.Label is { } label ? [label]
             : throw new InvalidDataException($"{row.Source ?? $"row {index}"}: field 'label': expected a label, found none");
     }

@@ -34,7 +34,7 @@ public sealed record ModelFacts
     public required string Dtype { get; init; }
 
     /// <summary>How it keeps the matrices of its blocks.</summary>
-    public required WeightFormat Weights { get; init; }
+    public required WeightStorage Weights { get; init; }
 
     /// <summary>What its weights take, in bytes, whether in the process's own memory or in the mapped file.</summary>
     public required long WeightBytes { get; init; }
@@ -63,7 +63,7 @@ public sealed record ModelFacts
             VocabularySize = config.Vocabulary,
             ContextLength = config.Context,
             Dtype = loaded.Model.Dtype.ToString().ToLowerInvariant(),
-            Weights = loaded.Weights.IsInt8 ? WeightFormat.EightBit : WeightFormat.AsStored,
+            Weights = loaded.Weights.IsInt8 ? WeightStorage.EightBit : WeightStorage.AsStored,
             WeightBytes = loaded.WeightBytes,
             Device = loaded.Model.Device.ToString(),
             EosIds = [.. loaded.EosIds],

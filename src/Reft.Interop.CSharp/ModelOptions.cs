@@ -17,7 +17,7 @@ public enum ModelDtype
 }
 
 /// <summary>How a model keeps the matrices of its blocks, which are most of its weights.</summary>
-public enum WeightFormat
+public enum WeightStorage
 {
     /// <summary>In the numbers it computes in: the mapped file itself where those are the file's.</summary>
     AsStored,
@@ -37,7 +37,7 @@ public sealed record ModelOptions
     public ModelDtype Dtype { get; init; } = ModelDtype.AsFile;
 
     /// <summary>How it keeps the matrices of its blocks.</summary>
-    public WeightFormat Weights { get; init; } = WeightFormat.AsStored;
+    public WeightStorage Weights { get; init; } = WeightStorage.AsStored;
 
     /// <summary>Where it computes: <c>cpu</c>, <c>cuda</c>, <c>cuda:1</c>.</summary>
     public string Device { get; init; } = "cpu";

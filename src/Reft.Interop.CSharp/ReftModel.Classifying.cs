@@ -21,7 +21,7 @@ public sealed partial class ReftModel
     {
         using var work = _gate.Change();
         using var scope = torch.NewDisposeScope();
-        var regression = options.Problem == SequenceProblem.Regression;
+        var regression = options.Problem == ClassifierProblem.Regression;
         if (regression && options.Labels.Count > 1)
         {
             throw new ArgumentException(
@@ -40,7 +40,7 @@ public sealed partial class ReftModel
     /// <param name="training">What of it is trained with the interventions.</param>
     /// <returns>This model.</returns>
     /// <exception cref="InvalidOperationException">The folder's model has no classification head.</exception>
-    public ReftModel UseOwnClassifier(HeadTraining training)
+    public ReftModel UseOwnClassifier(ClassifierTraining training)
     {
         using var work = _gate.Change();
         using var scope = torch.NewDisposeScope();

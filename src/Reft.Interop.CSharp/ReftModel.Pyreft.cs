@@ -20,7 +20,7 @@ public sealed partial class ReftModel
     /// A file is damaged, holds more than tensors, is of a class that is not pyreft's own, or does not fit the model.
     /// </exception>
     /// <exception cref="ArgumentException">The options name no activation, or a rate that is none.</exception>
-    public ReftModel LoadPyreftAdapter(string folder, PyreftOptions options)
+    public ReftModel LoadPyreftAdapter(string folder, PyreftImportOptions options)
     {
         using var work = _gate.Change();
         using var adapter = Core.PyreftAdapter.load(

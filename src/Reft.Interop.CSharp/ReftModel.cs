@@ -233,8 +233,8 @@ public sealed partial class ReftModel : IDisposable
         };
         var weights = options.Weights switch
         {
-            WeightFormat.AsStored => Core.WeightFormat.AsStored,
-            WeightFormat.EightBit => Core.WeightFormat.Int8,
+            WeightStorage.AsStored => Core.WeightFormat.AsStored,
+            WeightStorage.EightBit => Core.WeightFormat.Int8,
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Weights, "no known format of weights"),
         };
         var lora = options.LoraAdapter is { } folder ? new Core.LoraOptions(folder, options.MergeLora) : null;

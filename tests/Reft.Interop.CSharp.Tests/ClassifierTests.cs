@@ -48,7 +48,7 @@ public static class ClassifierTests
     {
         using var model = ReftModel.Load(Roberta);
         Check.Equal(
-            (SequenceProblem.SingleLabel, 3, (32L * 32) + 32 + (3 * 32) + 3, 0L),
+            (ClassifierProblem.SingleLabel, 3, (32L * 32) + 32 + (3 * 32) + 3, 0L),
             (model.Classifier!.Problem, model.Classifier.Labels.Count, model.Classifier.Parameters, model.Classifier.TrainableParameters),
             "the head");
         var found = model.Classify([new LabelledRow { InputIds = [0, 58, 114, 2] }]).Single();
@@ -58,10 +58,10 @@ public static class ClassifierTests
         Check.Equal(null, found.Value, "no number");
         Check.Equal(0L, model.Describe().TrainableParameters, "nothing is trainable");
         Check.Equal(
-            model.Classifier.Parameters, model.UseOwnClassifier(HeadTraining.Classifier).Classifier!.TrainableParameters, "trained when asked");
+            model.Classifier.Parameters, model.UseOwnClassifier(ClassifierTraining.Classifier).Classifier!.TrainableParameters, "trained when asked");
         Check.That(model.Describe().ToString().Contains("3 labels", StringComparison.Ordinal), "the description shows the head");
         using var bert = ReftModel.Load(Bert);
-        Check.Equal((3L * 32) + 3, bert.UseOwnClassifier(HeadTraining.Classifier).Classifier!.TrainableParameters, "the pooler is BERT's");
+        Check.Equal((3L * 32) + 3, bert.UseOwnClassifier(ClassifierTraining.Classifier).Classifier!.TrainableParameters, "the pooler is BERT's");
     }
 
     private static void EncoderLearns()
@@ -70,7 +70,7 @@ public static class ClassifierTests
         {
             var data = Toy(label => new LabelledRow { Label = $"LABEL_{label}" });
             using var output = TinyLlama.NewFolder();
-            using var model = ReftModel.Load(folder, Spec).UseOwnClassifier(HeadTraining.Classifier);
+            using var model = ReftModel.Load(folder, Spec).UseOwnClassifier(ClassifierTraining.Classifier);
             var before = model.EvaluateClassifier(data);
             var result = Fit(model, data);
             var after = model.EvaluateClassifier(data);
@@ -166,8 +166,8 @@ public static class ClassifierTests
         var named = Of(new LabelledRow { Label = "spam" }, new LabelledRow { Label = "ham" }, new LabelledRow { Label = "spam" });
         Check.Same(["ham", "spam"], named.Labels, "names in order");
         Check.Same(["0", "1", "2", "3"], Of(new LabelledRow { Label = "3", Value = 3 }, new LabelledRow { Label = "0", Value = 0 }).Labels, "numbers");
-        Check.Equal(SequenceProblem.Regression, Of(new LabelledRow { Label = "3", Value = 3 }, new LabelledRow { Value = 0.5 }).Problem, "numbers of a regression");
-        Check.Equal(SequenceProblem.MultiLabel, Of(new LabelledRow { Labels = ["a"] }, new LabelledRow { Labels = [] }).Problem, "several labels");
+        Check.Equal(ClassifierProblem.Regression, Of(new LabelledRow { Label = "3", Value = 3 }, new LabelledRow { Value = 0.5 }).Problem, "numbers of a regression");
+        Check.Equal(ClassifierProblem.MultiLabel, Of(new LabelledRow { Labels = ["a"] }, new LabelledRow { Labels = [] }).Problem, "several labels");
         Check.Throws<InvalidDataException>(() => Of(new LabelledRow { Label = "a" }, new LabelledRow { Source = "x.jsonl:2" }), "x.jsonl:2", "label");
         Check.Throws<ArgumentException>(() => Of(), "empty");
     }
@@ -232,7 +232,7 @@ public static class ClassifierTests
         Check.Throws<ArgumentException>(() => model.AttachClassifier(new ClassifierOptions { Labels = ["a"] }), "two or more labels");
         Check.Throws<ArgumentException>(() => model.AttachClassifier(new ClassifierOptions { Labels = ["a", "a"] }), "'a' twice");
         Check.Throws<ArgumentException>(
-            () => model.AttachClassifier(new ClassifierOptions { Labels = ["a", "b"], Training = HeadTraining.Frozen }), "trained");
+            () => model.AttachClassifier(new ClassifierOptions { Labels = ["a", "b"], Training = ClassifierTraining.Frozen }), "trained");
         Check.Throws<ArgumentException>(
             () => model.FitClassifierAsync(ClassificationData.FromRows([row]), new TrainingOptions { EvaluationData = TinyLlama.Data })
                 .GetAwaiter().GetResult(),
@@ -242,7 +242,7 @@ public static class ClassifierTests
 
         using var llama = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec);
         Check.Throws<InvalidOperationException>(() => llama.Classify([row]), "no classification head");
-        Check.Throws<InvalidOperationException>(() => llama.UseOwnClassifier(HeadTraining.Whole), "no classification head");
+        Check.Throws<InvalidOperationException>(() => llama.UseOwnClassifier(ClassifierTraining.Whole), "no classification head");
         Check.Equal(null, llama.Classifier, "no head");
     }
 
@@ -251,7 +251,7 @@ public static class ClassifierTests
         var data = Toy(label => new LabelledRow { Label = $"LABEL_{label}" });
         void Work()
         {
-            using var model = ReftModel.Load(Bert, Spec).UseOwnClassifier(HeadTraining.Whole);
+            using var model = ReftModel.Load(Bert, Spec).UseOwnClassifier(ClassifierTraining.Whole);
             Fit(model, data, Quick with { Epochs = 1 });
             model.EvaluateClassifier(data);
             Scores(model, data);

@@ -10,7 +10,7 @@ public static class PyreftTests
     private static readonly string Saved = RepositoryFiles.At("tests/golden/e_saved/loreft_noshare_module");
     private static readonly string Lora = RepositoryFiles.At("tests/golden/d_e2e/lora_peft/adapter");
     private static readonly int[] Prompt = [1, 30, 60, 90, 7, 11];
-    private static readonly PyreftOptions F2L2 = new() { Positions = Positions.Parse("f2+l2") };
+    private static readonly PyreftImportOptions F2L2 = new() { Positions = Positions.Parse("f2+l2") };
 
     /// <summary>The exchange.</summary>
     [Tests]

@@ -47,7 +47,7 @@ module HeadJson =
 
         items |> List.map JsonValue.string
 
-    /// <summary>Reads the value of the field: a head of zeros, with the names, shapes and roles of the saved one.</summary>
+    /// <summary>Reads the value of the field: a head without values, with the names, shapes and roles of the saved one.</summary>
     /// <param name="config">The base model's shape.</param>
     /// <param name="value">The value.</param>
     /// <exception cref="T:System.IO.InvalidDataException">It is no head, or not one of the base model's family.</exception>

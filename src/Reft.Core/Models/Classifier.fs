@@ -113,25 +113,24 @@ module Classifier =
         |> List.filter (fun map -> classifier |> tensorsOf map |> Seq.exists (fun p -> p.IsTrainable))
         |> List.map (fun map -> map.Name)
 
-    /// <summary>A head of zeros, whose maps of the given names are trained: the names, shapes and roles of a saved one.</summary>
+    /// What a saved head has: its names, shapes and roles. Its values are one zero, seen many times, so that a file that lies
+    /// about its labels costs no memory.
     let internal blank (task: SequenceTask) (hidden: int) (head: SequenceHead) (trained: string list) : Classifier =
-        let zeros =
-            create HeadTraining.Whole task hidden head (fun _ -> None) (Rng.ofSeed 0L)
+        let entry (map: HeadMap) (name, shape: int64 list) =
+            let role =
+                if not (List.contains map.Name trained) then Role.Constant
+                elif shape.Length > 1 then Role.Decayed
+                else Role.Undecayed
 
-        let constants =
+            Scope.run (fun () -> torch.zeros(1L, dtype = torch.float32).expand(List.toArray shape))
+            |> Parameters.entry role $"{Prefix}.{name}"
+
+        { Task = task
+          Head = head
+          Parameters =
             head.Maps
-            |> List.filter (fun map -> not (List.contains map.Name trained))
-            |> List.collect (fun map -> zeros |> tensorsOf map |> Seq.map (fun p -> p.Name) |> Seq.toList)
-
-        { zeros with
-            Parameters =
-                zeros.Parameters.Entries
-                |> Seq.map (fun p ->
-                    if List.contains p.Name constants then
-                        { p with Role = Role.Constant }
-                    else
-                        p)
-                |> Parameters }
+            |> List.collect (fun map -> SequenceHead.shapes hidden task.Labels.Length head map |> List.map (entry map))
+            |> Parameters }
 
     /// <summary>The same head with other values of its parameters, e.g. those that training reached.</summary>
     /// <param name="theta">A set that has them, perhaps among others.</param>

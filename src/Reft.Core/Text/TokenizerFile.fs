@@ -121,9 +121,7 @@ module TokenizerFile =
           Cut = around.Cut
           Decoder = around.Decoder
           Frame =
-            PostProcessor.each
-                (framing "add_bos_token" model.IsBpe model.Bos)
-                (framing "add_eos_token" false model.Eos)
+            PostProcessor.each (framing "add_bos_token" model.IsBpe model.Bos) (framing "add_eos_token" false model.Eos)
           Added = SentencePieceTokenizer.added model |> List.map (fun token -> None, token)
           Named = exists model.Bos, exists model.Eos, exists model.Pad
           Fail = fun problem -> InvalidDataException $"{path}: {problem}" }

@@ -16,24 +16,24 @@ internal static class CoreConversions
         : tying.IsGroups ? ParameterTying.Groups
         : ParameterTying.EachPosition;
 
-    public static Core.SequenceProblem ToCore(this SequenceProblem problem) =>
+    public static Core.SequenceProblem ToCore(this ClassifierProblem problem) =>
         problem switch
         {
-            SequenceProblem.SingleLabel => Core.SequenceProblem.SingleLabel,
-            SequenceProblem.MultiLabel => Core.SequenceProblem.MultiLabel,
+            ClassifierProblem.SingleLabel => Core.SequenceProblem.SingleLabel,
+            ClassifierProblem.MultiLabel => Core.SequenceProblem.MultiLabel,
             _ => Core.SequenceProblem.Regression,
         };
 
-    public static SequenceProblem ToFacade(this Core.SequenceProblem problem) =>
-        problem.IsSingleLabel ? SequenceProblem.SingleLabel
-        : problem.IsMultiLabel ? SequenceProblem.MultiLabel
-        : SequenceProblem.Regression;
+    public static ClassifierProblem ToFacade(this Core.SequenceProblem problem) =>
+        problem.IsSingleLabel ? ClassifierProblem.SingleLabel
+        : problem.IsMultiLabel ? ClassifierProblem.MultiLabel
+        : ClassifierProblem.Regression;
 
-    public static Core.HeadTraining ToCore(this HeadTraining training) =>
+    public static Core.HeadTraining ToCore(this ClassifierTraining training) =>
         training switch
         {
-            HeadTraining.Frozen => Core.HeadTraining.Frozen,
-            HeadTraining.Classifier => Core.HeadTraining.Classifier,
+            ClassifierTraining.Frozen => Core.HeadTraining.Frozen,
+            ClassifierTraining.Classifier => Core.HeadTraining.Classifier,
             _ => Core.HeadTraining.Whole,
         };
 

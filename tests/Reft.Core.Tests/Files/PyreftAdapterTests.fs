@@ -372,7 +372,14 @@ let tests =
                   Expect.isLessThan losses[9] losses[0] "it learns"
 
                   use trained =
-                      new Adapter(adapter.Spec, Parameters.keep last.Parameters, None, "llama", loaded.Fingerprint, "0")
+                      new Adapter(
+                          adapter.Spec,
+                          Parameters.keep last.Parameters,
+                          None,
+                          "llama",
+                          loaded.Fingerprint,
+                          "0"
+                      )
 
                   expectOrthonormal (columnsOf trained)
                   Adapter.save folder loaded.Config loaded.Fingerprint trained.Spec trained.Parameters

@@ -171,7 +171,8 @@ let tests =
                           { model with
                               Embed =
                                   fun context ids ->
-                                      model.Embed context ids * ids.ne(0L.ToScalar()).unsqueeze(-1L).``to`` torch.float32 }
+                                      model.Embed context ids
+                                      * ids.ne(0L.ToScalar()).unsqueeze(-1L).``to`` torch.float32 }
 
                       let spec = normalised |> at (blockInput [ 0 ]) all
                       let theta = Reft.init spec config (Rng.ofSeed 5L)

@@ -1,7 +1,7 @@
 namespace Reft;
 
 /// <summary>What pyreft does not save with an adapter, and so whoever loads one has to say: as it was in training.</summary>
-public sealed record PyreftOptions
+public sealed record PyreftImportOptions
 {
     /// <summary>The tokens that were edited: <c>Positions.Parse("f7+l7")</c>, say.</summary>
     public required Positions Positions { get; init; }

@@ -1,7 +1,7 @@
 namespace Reft;
 
 /// <summary>What is predicted of a whole row.</summary>
-public enum SequenceProblem
+public enum ClassifierProblem
 {
     /// <summary>One of the labels.</summary>
     SingleLabel,
@@ -14,7 +14,7 @@ public enum SequenceProblem
 }
 
 /// <summary>Which parameters of a classification head are trained with the interventions.</summary>
-public enum HeadTraining
+public enum ClassifierTraining
 {
     /// <summary>None: only a head that the model's folder brings can stay as it is.</summary>
     Frozen,
@@ -33,13 +33,13 @@ public enum HeadTraining
 public sealed record ClassifierOptions
 {
     /// <summary>What is predicted.</summary>
-    public SequenceProblem Problem { get; init; } = SequenceProblem.SingleLabel;
+    public ClassifierProblem Problem { get; init; } = ClassifierProblem.SingleLabel;
 
     /// <summary>The labels, in the order of the outputs; a regression needs none.</summary>
     public IReadOnlyList<string> Labels { get; init; } = [];
 
     /// <summary>What of the head is trained.</summary>
-    public HeadTraining Training { get; init; } = HeadTraining.Classifier;
+    public ClassifierTraining Training { get; init; } = ClassifierTraining.Classifier;
 
     /// <summary>The seed of the head's fresh weights.</summary>
     public long Seed { get; init; } = 42;
@@ -51,13 +51,13 @@ public sealed record ClassifierOptions
 /// <param name="Parameters">Its weights, in numbers.</param>
 /// <param name="TrainableParameters">Those that are trained.</param>
 public sealed record ClassifierDescription(
-    SequenceProblem Problem, IReadOnlyList<string> Labels, long Parameters, long TrainableParameters)
+    ClassifierProblem Problem, IReadOnlyList<string> Labels, long Parameters, long TrainableParameters)
 {
     /// <summary>One line.</summary>
     public override string ToString() =>
         string.Create(
             System.Globalization.CultureInfo.InvariantCulture,
-            $"{(Problem == SequenceProblem.Regression ? "regression" : $"{Labels.Count} labels")}, a head of {Parameters:N0} parameters, {TrainableParameters:N0} of them trainable");
+            $"{(Problem == ClassifierProblem.Regression ? "regression" : $"{Labels.Count} labels")}, a head of {Parameters:N0} parameters, {TrainableParameters:N0} of them trainable");
 }
 
 /// <summary>A label and how much is for it.</summary>
