@@ -58,11 +58,14 @@ module private ChunkedProduct =
     [<Literal>]
     let private ChunkNumbers = 4_194_304L
 
-    let spans (matrix: Tensor) : struct (int64 * int64) list =
+    /// The rows of a matrix, this many numbers at a time.
+    let spansOf (numbers: int64) (matrix: Tensor) : struct (int64 * int64) list =
         let rows, columns = matrix.shape[0], max 1L matrix.shape[1]
-        let size = max 1L (ChunkNumbers / columns)
+        let size = max 1L (numbers / columns)
 
         [ for start in 0L .. size .. rows - 1L -> struct (start, min size (rows - start)) ]
+
+    let private spans = spansOf ChunkNumbers
 
     /// x Wᵀ. [n, in] → [n, out]
     let forward (matrix: Int8Matrix) (x: Tensor) : Tensor =
@@ -147,6 +150,11 @@ type private Int8Product() =
 [<RequireQualifiedAccess>]
 module Int8 =
 
+    /// Temporaries of 4 MB, much smaller than a matrix: the holes that they leave in the heap between matrices that stay serve
+    /// the next temporaries. As large as a matrix, they cost a third more memory than all the matrices of a 7B model.
+    [<Literal>]
+    let private ChunkNumbers = 1_048_576L
+
     let private quantiseRows (dtype: torch.ScalarType) (weight: Tensor) =
         let wide = weight.``to`` torch.float32
         // Rounded before it is divided by, so that the bound holds for the factor that is kept.
@@ -184,7 +192,7 @@ module Int8 =
             let scale = torch.empty (weight.shape[0], 1L, dtype = dtype, device = weight.device)
 
             if weight.numel () > 0L then
-                for struct (start, count) in ChunkedProduct.spans weight do
+                for struct (start, count) in weight |> ChunkedProduct.spansOf ChunkNumbers do
                     Scope.free (fun () ->
                         let part, factor = weight.narrow (0L, start, count) |> quantiseRows dtype
                         values.narrow(0L, start, count).copy_ part |> ignore
