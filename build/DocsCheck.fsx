@@ -70,7 +70,6 @@ let private script folder name blocks =
     let lines =
         [ $"#I @\"{output}\""
           "#r \"TorchSharp.dll\""
-          "#r \"Microsoft.ML.Tokenizers.dll\""
           "#r \"Reft.Core.dll\""
           for block in blocks do
               $"# {block.Line} @\"{Shell.at block.Page}\""

@@ -156,10 +156,9 @@ let run () =
     let fsharpCore, torchSharp =
         ("FSharp.Core", "10.0.111"), ("TorchSharp", "[0.107.0,0.108.0)")
 
-    let tokenizers = "Microsoft.ML.Tokenizers", "[2.0.1,3.0.0)"
     let polly = "Polly.Core", "[8.6.5,9.0.0)"
 
-    checkLibrary folder [ fsharpCore; tokenizers; torchSharp ] core
+    checkLibrary folder [ fsharpCore; torchSharp ] core
     checkLibrary folder [ fsharpCore; polly; "Reft.Core", core.Version; torchSharp ] facade
     checkTool folder tool
     printfn "packages: dependencies, metadata, documentation, symbols and the installed tool are as they should be"

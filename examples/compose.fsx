@@ -5,7 +5,6 @@
 //
 #I "Scripts/bin/Release/net10.0"
 #r "TorchSharp.dll"
-#r "Microsoft.ML.Tokenizers.dll"
 #r "Reft.Core.dll"
 
 open System.IO
