@@ -99,3 +99,19 @@ let throwsWith<'E when 'E :> exn> (fragments: string list) (body: unit -> unit) 
             Expect.stringContains e.Message fragment "message"
     | Some e -> failtestf "expected %s, found %O" typeof<'E>.Name e
     | None -> failtestf "expected %s, nothing was thrown" typeof<'E>.Name
+
+/// The golden checkpoints of decoders.
+let decoders: string list =
+    [ "llama"
+      "llama31_rope"
+      "llama_bias_tied"
+      "mistral_sw8"
+      "qwen2"
+      "qwen3"
+      "gemma"
+      "gemma2"
+      "gemma3"
+      "phi3"
+      "olmo2"
+      "gpt2"
+      "gpt_neox" ]

@@ -33,10 +33,7 @@ type EncoderLayout =
 [<RequireQualifiedAccess>]
 module Encoder =
 
-    let private linear name : LinearEntry =
-        { Name = name
-          Biased = true
-          Transposed = false }
+    let private linear name = FamilyParts.linear name true
 
     /// The maps of a layer: outputs, inputs.
     let private linears (config: ModelConfig) =
@@ -55,13 +52,11 @@ module Encoder =
         let hidden, vocabulary = int64 config.Hidden, int64 config.Vocabulary
         let embeddings name = $"{layout.Prefix}.embeddings.{name}"
 
-        let norm name =
-            [ $"{name}.weight", [ hidden ]; $"{name}.bias", [ hidden ] ]
+        let norm = FamilyParts.normTensors hidden
 
         let layer i =
             [ for name, outputs, inputs in linears config do
-                  $"{name}.weight", [ outputs; inputs ]
-                  $"{name}.bias", [ outputs ]
+                  yield! linear name |> FamilyParts.linearTensors outputs inputs
               yield! List.collect norm norms ]
             |> List.map (fun (name, shape) -> $"{layout.Prefix}.encoder.layer.{i}.{name}", shape)
 
@@ -71,8 +66,7 @@ module Encoder =
           yield! norm (embeddings "LayerNorm")
           yield! List.collect layer [ 0 .. config.Layers - 1 ]
           if config.Head = CheckpointHead.Language then
-              $"{layout.HeadDense}.weight", [ hidden; hidden ]
-              $"{layout.HeadDense}.bias", [ hidden ]
+              yield! linear layout.HeadDense |> FamilyParts.linearTensors hidden hidden
               yield! norm layout.HeadNorm
               layout.HeadBias, [ vocabulary ]
           if config.HasOwnLanguageHead then
@@ -95,18 +89,10 @@ module Encoder =
 
     /// Files converted from TensorFlow call a norm's weight and bias gamma and beta; those of the bare model lack the prefix.
     let private rename layout (name: string) =
-        let name =
-            name
-            |> replaceEnd "LayerNorm.gamma" "LayerNorm.weight"
-            |> replaceEnd "LayerNorm.beta" "LayerNorm.bias"
-
-        if
-            [ "embeddings."; "encoder."; "pooler." ]
-            |> List.exists (fun start -> name.StartsWith(start, StringComparison.Ordinal))
-        then
-            $"{layout.Prefix}.{name}"
-        else
-            name
+        name
+        |> replaceEnd "LayerNorm.gamma" "LayerNorm.weight"
+        |> replaceEnd "LayerNorm.beta" "LayerNorm.bias"
+        |> FamilyParts.withPrefix layout.Prefix [ "embeddings."; "encoder."; "pooler." ]
 
     let private build layout (config: ModelConfig) (weights: Weights) : Transformer =
         let table name =
@@ -117,8 +103,7 @@ module Encoder =
 
         let dtype, device = words.dtype, words.device
 
-        let norm name =
-            Norm.layer config.NormEpsilon (weights.Tensor $"{name}.weight") (weights.Tensor $"{name}.bias")
+        let norm = FamilyParts.layerNorm config weights
 
         let embeddingNorm = norm $"{layout.Prefix}.embeddings.LayerNorm"
         let first = layout.FirstPosition config
@@ -200,22 +185,13 @@ module Encoder =
         | _ -> ()
 
         let hidden = ConfigKeys.width "hidden_size" json
-        let heads = ConfigKeys.heads hidden None json
-
-        if heads.KvHeads <> heads.Heads || heads.Heads * heads.HeadDim <> hidden then
-            raise (
-                JsonValue.field "num_attention_heads" json
-                |> JsonValue.unexpected
-                    $"heads that share hidden_size ({hidden}), each with a key and a value of its own"
-            )
-
         let layers = ConfigKeys.layers "num_hidden_layers" json
 
         let config =
             { standard with
                 Hidden = hidden
                 Layers = layers
-                Heads = heads
+                Heads = FamilyParts.ownHeads hidden json
                 Intermediate = ConfigKeys.inner "intermediate_size" json
                 Vocabulary = ConfigKeys.vocabulary json
                 NormEpsilon = json |> ConfigKeys.optional "layer_norm_eps" JsonValue.positive 1e-12

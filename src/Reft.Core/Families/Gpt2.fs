@@ -89,18 +89,15 @@ module Gpt2 =
 
         let layer i =
             [ for name, inputs, outputs in convs config do
-                  $"{name}.weight", [ inputs; outputs ]
-                  $"{name}.bias", [ outputs ]
+                  yield! conv name |> FamilyParts.linearTensors outputs inputs
               for norm in [ "ln_1"; "ln_2" ] do
-                  $"{norm}.weight", [ hidden ]
-                  $"{norm}.bias", [ hidden ] ]
+                  yield! FamilyParts.normTensors hidden norm ]
             |> List.map (fun (name, shape) -> $"transformer.h.{i}.{name}", shape)
 
         [ "transformer.wte.weight", [ int64 config.Vocabulary; hidden ]
           "transformer.wpe.weight", [ int64 config.Context; hidden ]
           yield! List.collect layer [ 0 .. config.Layers - 1 ]
-          "transformer.ln_f.weight", [ hidden ]
-          "transformer.ln_f.bias", [ hidden ]
+          yield! FamilyParts.normTensors hidden "transformer.ln_f"
           if config.HasOwnLanguageHead then
               "lm_head.weight", [ int64 config.Vocabulary; hidden ]
           yield! SequenceHead.tensors SequenceHead.score config ]
@@ -112,22 +109,15 @@ module Gpt2 =
         || (not config.HasOwnLanguageHead && name = "lm_head.weight")
 
     /// The hub's own GPT-2 files lack the prefix.
-    let private rename (name: string) =
-        if
-            [ "h."; "wte."; "wpe."; "ln_f." ]
-            |> List.exists (fun start -> name.StartsWith(start, StringComparison.Ordinal))
-        then
-            "transformer." + name
-        else
-            name
+    let private rename =
+        FamilyParts.withPrefix "transformer" [ "h."; "wte."; "wpe."; "ln_f." ]
 
     let private build (config: ModelConfig) (weights: Weights) : Transformer =
         let embeddings = weights.Tensor "transformer.wte.weight"
         let positions = weights.Tensor "transformer.wpe.weight"
         let dtype, device = embeddings.dtype, embeddings.device
 
-        let norm name =
-            Norm.layer config.NormEpsilon (weights.Tensor $"{name}.weight") (weights.Tensor $"{name}.bias")
+        let norm = FamilyParts.layerNorm config weights
 
         let block layer =
             let at name = $"transformer.h.{layer}.{name}"
@@ -165,17 +155,7 @@ module Gpt2 =
                 Scope.run (fun () -> Embedding.rows embeddings ids + Embedding.positions 0 positions context)
           Blocks = Array.init config.Layers block
           Norm = norm "transformer.ln_f"
-          LanguageHead =
-            LanguageHead.ofCheckpoint config.Head (fun () ->
-                LanguageHead.ofMap (
-                    if config.TiedHead then
-                        Linear.dense None embeddings
-                    else
-                        weights.Linear
-                            { Name = "lm_head"
-                              Biased = false
-                              Transposed = false }
-                ))
+          LanguageHead = FamilyParts.languageHead config weights embeddings "lm_head"
           Taps = Array.create config.Layers Transformer.identityTap }
 
     /// <summary>The family.</summary>

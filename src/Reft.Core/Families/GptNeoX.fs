@@ -24,19 +24,11 @@ module GptNeoX =
 
     let private readConfig (json: JsonValue) : ModelConfig =
         let hidden = ConfigKeys.width "hidden_size" json
-        let heads = ConfigKeys.heads hidden None json
-
-        if heads.KvHeads <> heads.Heads || heads.Heads * heads.HeadDim <> hidden then
-            raise (
-                JsonValue.field "num_attention_heads" json
-                |> JsonValue.unexpected
-                    $"heads that share hidden_size ({hidden}), each with a key and a value of its own"
-            )
 
         { standard with
             Hidden = hidden
             Layers = ConfigKeys.layers "num_hidden_layers" json
-            Heads = heads
+            Heads = FamilyParts.ownHeads hidden json
             Intermediate = ConfigKeys.inner "intermediate_size" json
             Vocabulary = ConfigKeys.vocabulary json
             Context = ConfigKeys.context "max_position_embeddings" standard.Context json
@@ -65,38 +57,28 @@ module GptNeoX =
         writer.WriteString("hidden_act", config.Activation)
         ConfigKeys.writeTokenIds config writer
 
-    let private linear name biased : LinearEntry =
-        { Name = name
-          Biased = biased
-          Transposed = false }
-
     /// The maps of a layer: outputs, inputs.
     let private linears (config: ModelConfig) =
         let hidden, inner = int64 config.Hidden, int64 config.Intermediate
 
-        [ linear "attention.query_key_value" config.AttentionBias, 3L * hidden, hidden
-          linear "attention.dense" config.AttentionBias, hidden, hidden
-          linear "mlp.dense_h_to_4h" true, inner, hidden
-          linear "mlp.dense_4h_to_h" true, hidden, inner ]
+        [ FamilyParts.linear "attention.query_key_value" config.AttentionBias, 3L * hidden, hidden
+          FamilyParts.linear "attention.dense" config.AttentionBias, hidden, hidden
+          FamilyParts.linear "mlp.dense_h_to_4h" true, inner, hidden
+          FamilyParts.linear "mlp.dense_4h_to_h" true, hidden, inner ]
 
     let private tensors (config: ModelConfig) : (string * int64 list) list =
         let hidden = int64 config.Hidden
 
         let layer i =
             [ for entry, outputs, inputs in linears config do
-                  $"{entry.Name}.weight", [ outputs; inputs ]
-
-                  if entry.Biased then
-                      $"{entry.Name}.bias", [ outputs ]
+                  yield! entry |> FamilyParts.linearTensors outputs inputs
               for norm in [ "input_layernorm"; "post_attention_layernorm" ] do
-                  $"{norm}.weight", [ hidden ]
-                  $"{norm}.bias", [ hidden ] ]
+                  yield! FamilyParts.normTensors hidden norm ]
             |> List.map (fun (name, shape) -> $"gpt_neox.layers.{i}.{name}", shape)
 
         [ "gpt_neox.embed_in.weight", [ int64 config.Vocabulary; hidden ]
           yield! List.collect layer [ 0 .. config.Layers - 1 ]
-          "gpt_neox.final_layer_norm.weight", [ hidden ]
-          "gpt_neox.final_layer_norm.bias", [ hidden ]
+          yield! FamilyParts.normTensors hidden "gpt_neox.final_layer_norm"
           if config.HasOwnLanguageHead then
               "embed_out.weight", [ int64 config.Vocabulary; hidden ]
           yield! SequenceHead.tensors SequenceHead.score config ]
@@ -107,22 +89,15 @@ module GptNeoX =
         |> List.exists (fun ending -> name.EndsWith(ending, StringComparison.Ordinal))
         || (not config.HasOwnLanguageHead && name = "embed_out.weight")
 
-    let private rename (name: string) =
-        if
-            [ "layers."; "embed_in."; "final_layer_norm." ]
-            |> List.exists (fun start -> name.StartsWith(start, StringComparison.Ordinal))
-        then
-            "gpt_neox." + name
-        else
-            name
+    let private rename =
+        FamilyParts.withPrefix "gpt_neox" [ "layers."; "embed_in."; "final_layer_norm." ]
 
     let private build (config: ModelConfig) (weights: Weights) : Transformer =
         let embeddings = weights.Tensor "gpt_neox.embed_in.weight"
         let dtype, device = embeddings.dtype, embeddings.device
         let turning = int (float config.Heads.HeadDim * config.RotaryShare)
 
-        let norm name =
-            Norm.layer config.NormEpsilon (weights.Tensor $"{name}.weight") (weights.Tensor $"{name}.bias")
+        let norm = FamilyParts.layerNorm config weights
 
         let block layer =
             let at name = $"gpt_neox.layers.{layer}.{name}"
@@ -136,18 +111,18 @@ module GptNeoX =
                       Rope = Some 0 }
                     { QueryKeyValue =
                         QueryKeyValue.Interleaved(
-                            weights.Linear(linear (at "attention.query_key_value") config.AttentionBias)
+                            weights.Linear(FamilyParts.linear (at "attention.query_key_value") config.AttentionBias)
                         )
                       QueryNorm = id
                       KeyNorm = id
-                      Output = weights.Linear(linear (at "attention.dense") config.AttentionBias) }
+                      Output = weights.Linear(FamilyParts.linear (at "attention.dense") config.AttentionBias) }
                     layer
 
             let mlp =
                 Mlp.plain
                     (Activation.ofName config.Activation)
-                    { Up = weights.Linear(linear (at "mlp.dense_h_to_4h") true)
-                      Down = weights.Linear(linear (at "mlp.dense_4h_to_h") true) }
+                    { Up = weights.Linear(FamilyParts.linear (at "mlp.dense_h_to_4h") true)
+                      Down = weights.Linear(FamilyParts.linear (at "mlp.dense_4h_to_h") true) }
 
             let attentionNorm, mlpNorm =
                 norm (at "input_layernorm"), norm (at "post_attention_layernorm")
@@ -174,14 +149,7 @@ module GptNeoX =
           Embed = fun _ ids -> ids |> Embedding.rows embeddings
           Blocks = Array.init config.Layers block
           Norm = norm "gpt_neox.final_layer_norm"
-          LanguageHead =
-            LanguageHead.ofCheckpoint config.Head (fun () ->
-                LanguageHead.ofMap (
-                    if config.TiedHead then
-                        Linear.dense None embeddings
-                    else
-                        weights.Linear(linear "embed_out" false)
-                ))
+          LanguageHead = FamilyParts.languageHead config weights embeddings "embed_out"
           Taps = Array.create config.Layers Transformer.identityTap }
 
     /// <summary>The family.</summary>

@@ -56,10 +56,7 @@ module RotaryDecoder =
           OutputUnbiased = false
           ScaledEmbedding = false }
 
-    let private linear name biased : LinearEntry =
-        { Name = name
-          Biased = biased
-          Transposed = false }
+    let private linear = FamilyParts.linear
 
     let private attentionOutput layout (config: ModelConfig) =
         linear "self_attn.o_proj" (config.AttentionBias && not layout.OutputUnbiased)
@@ -107,10 +104,7 @@ module RotaryDecoder =
     let private tensors layout (config: ModelConfig) : (string * int64 list) list =
         let layer i =
             [ for entry, outputs, inputs in linears layout config do
-                  $"{entry.Name}.weight", [ outputs; inputs ]
-
-                  if entry.Biased then
-                      $"{entry.Name}.bias", [ outputs ]
+                  yield! entry |> FamilyParts.linearTensors outputs inputs
               for name, width in norms layout config do
                   $"{name}.weight", [ int64 width ] ]
             |> List.map (fun (name, shape) -> $"model.layers.{i}.{name}", shape)
@@ -127,14 +121,8 @@ module RotaryDecoder =
         || (not config.HasOwnLanguageHead && name = $"{head}.weight")
 
     /// Files of the bare model, without a head, lack the prefix.
-    let private rename (name: string) =
-        if
-            [ "layers."; "embed_tokens."; "norm." ]
-            |> List.exists (fun start -> name.StartsWith(start, StringComparison.Ordinal))
-        then
-            "model." + name
-        else
-            name
+    let private rename =
+        FamilyParts.withPrefix "model" [ "layers."; "embed_tokens."; "norm." ]
 
     /// Per-head norms work on the last dimension of [batch, seq, heads, head_dim].
     let private queryKeyNorm layout (config: ModelConfig) (weight: Tensor) : Tensor -> Tensor =
@@ -248,15 +236,7 @@ module RotaryDecoder =
                 | Some scale -> Scope.run (fun () -> (ids |> Embedding.rows embeddings) * scale)
           Blocks = Array.init config.Layers (block layout config weights patterns)
           Norm = layout.Norm config.NormEpsilon (weights.Tensor finalNorm)
-          LanguageHead =
-            LanguageHead.ofCheckpoint config.Head (fun () ->
-                { LanguageHead.ofMap (
-                      if config.TiedHead then
-                          Linear.dense None embeddings
-                      else
-                          weights.Linear(linear head false)
-                  ) with
-                    Softcap = config.LogitSoftcap })
+          LanguageHead = FamilyParts.languageHead config weights embeddings head
           Taps = Array.create config.Layers Transformer.identityTap }
 
     /// <summary>Reads the keys that all rotary decoders share.</summary>

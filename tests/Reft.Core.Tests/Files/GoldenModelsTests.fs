@@ -257,26 +257,11 @@ let private ropeTable (case: string) theta scaling =
         Golden.expectClose 1e-6 (half golden[$"{case}.cos"]) (half cos) "cos"
         Golden.expectClose 1e-6 (half golden[$"{case}.sin"]) (half sin) "sin")
 
-let private decoders =
-    [ "llama"
-      "llama31_rope"
-      "llama_bias_tied"
-      "mistral_sw8"
-      "qwen2"
-      "qwen3"
-      "gemma"
-      "gemma2"
-      "gemma3"
-      "phi3"
-      "olmo2"
-      "gpt2"
-      "gpt_neox" ]
-
 [<Tests>]
 let tests =
     testList
         "Golden models"
-        [ for name in decoders do
+        [ for name in Golden.decoders do
               for config in [ "config.json"; "config.v4.json" ] do
                   for side in [ "right"; "left" ] do
                       test $"{name}, {config}, {side} padded" { matches name config AttentionKernel.Fused side }

@@ -56,19 +56,6 @@ let private check case padding () =
 let tests =
     testList
         "Golden generation"
-        [ for case in
-              [ "llama"
-                "llama31_rope"
-                "llama_bias_tied"
-                "mistral_sw8"
-                "qwen2"
-                "qwen3"
-                "gemma"
-                "gemma2"
-                "gemma3"
-                "phi3"
-                "olmo2"
-                "gpt2"
-                "gpt_neox" ] do
+        [ for case in Golden.decoders do
               for padding in [ PaddingSide.Left; PaddingSide.Right ] do
                   testCase $"{case}, {padding}" (fun () -> TinyModel.scoped (check case padding)) ]
