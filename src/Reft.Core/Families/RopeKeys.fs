@@ -150,6 +150,31 @@ module RopeKeys =
         |> Option.map JsonValue.positive
         |> Option.defaultValue standard
 
+    /// Numbers that are fine by themselves may give angles that are none.
+    let private requireFinite (json: JsonValue) (config: ModelConfig) =
+        let width = int (float config.Heads.HeadDim * config.RotaryShare)
+
+        let angles =
+            [ for length in [ 1; config.Context; 2 * min config.Context (maximumContext / 2) ] do
+                  yield! Rotary.inverseFrequencies width config.RopeTheta config.RopeScaling length
+              match config.LocalRopeTheta with
+              | Some theta -> yield! Rotary.inverseFrequencies width theta RopeScaling.Default 1
+              | None -> () ]
+
+        let factor = float32 (Rotary.attentionFactor config.RopeScaling)
+
+        if
+            not (System.Single.IsFinite factor)
+            || angles
+               |> List.exists (fun angle -> not (System.Single.IsFinite angle) || angle <= 0.0f)
+        then
+            raise (
+                System.IO.InvalidDataException
+                    $"{json.File}: the rotary embedding (rope_parameters, or rope_theta and rope_scaling) gives angles that are no numbers above 0: expected a base of about 10000 to 10000000 and the model's own factors"
+            )
+
+        config
+
     /// <summary>The same shape with the rotary embedding of the file, or its own where the file says nothing.</summary>
     /// <param name="json">The file.</param>
     /// <param name="config">With its context and heads.</param>
@@ -165,6 +190,11 @@ module RopeKeys =
             section
             |> Option.bind (JsonValue.tryField "full_attention")
             |> Option.orElse section
+
+        match local |> Option.bind (JsonValue.tryField "rope_type") with
+        | Some kind when JsonValue.string kind <> "default" ->
+            raise (JsonValue.unexpected "default, as Reft stretches no positions of layers with a window" kind)
+        | _ -> ()
 
         let share = share section json config.RotaryShare
         let width = int (float config.Heads.HeadDim * share)
@@ -182,6 +212,7 @@ module RopeKeys =
                 |> Option.map (fun rope -> scaling config.Context width rope json)
                 |> Option.defaultValue RopeScaling.Default }
         |> ConfigKeys.requireEven json
+        |> requireFinite json
 
     let private writeScaling (scaling: RopeScaling) (writer: Utf8JsonWriter) =
         let kind (name: string) = writer.WriteString("rope_type", name)

@@ -55,7 +55,11 @@ module Fingerprint =
               if config.AttentionSoftcap.IsSome || config.LogitSoftcap.IsSome then
                   $"caps {optional config.AttentionSoftcap} {optional config.LogitSoftcap}"
               if config.ParallelResidual then
-                  "parallel residual" ]
+                  "parallel residual"
+              // RoBERTa's positions begin behind the row of its padding, which is 1 but for odd ones.
+              match config.Family, config.PadId with
+              | "roberta", Some pad when pad <> 1 -> $"padding {pad}"
+              | _ -> () ]
 
         [ config.Family
           string config.Hidden

@@ -57,8 +57,11 @@ module JsonValue =
             { File = file
               Key = ""
               Element = document.RootElement.Clone() }
-        with :? JsonException as e ->
-            raise (InvalidDataException($"{file}: expected JSON: {e.Message}", e))
+        with
+        | :? JsonException as e -> raise (InvalidDataException($"{file}: expected JSON: {e.Message}", e))
+        // What the search for duplicate keys says of a key that is not valid Unicode.
+        | :? InvalidOperationException as e ->
+            raise (InvalidDataException($"{file}: expected JSON whose keys are valid Unicode: {e.Message}", e))
 
     /// <summary>The root of a JSON file of at most <paramref name="maximum"/> bytes.</summary>
     /// <exception cref="T:System.IO.FileNotFoundException">There is no such file.</exception>
@@ -190,11 +193,11 @@ module JsonValue =
 
         found
 
-    /// <summary>A finite number above 0.</summary>
+    /// <summary>A finite number above 0, also when it is rounded to fp32, in which models compute.</summary>
     let positive (value: JsonValue) : float =
         let found = float value
 
-        if found <= 0.0 then
-            raise (unexpected "a number above 0" value)
+        if not (Single.IsFinite(float32 found)) || float32 found <= 0.0f then
+            raise (unexpected "a number above 0 that fp32 can hold" value)
 
         found

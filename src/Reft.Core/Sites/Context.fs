@@ -101,40 +101,34 @@ module Context =
 
         tokens
 
-    let private maskTensor dtype (device: torch.Device) pattern offset length (tokens: int[][]) =
-        let columns = offset + length
-        let rows = tokens.Length
-        let mask = Array.zeroCreate<float32>(rows * length * columns)
-        let no = excluded dtype
+    let private maskTensor (dtype: torch.ScalarType) (device: torch.Device) pattern offset length (tokens: int[][]) =
+        let columns = int64 (offset + length)
+        let rows = int64 tokens.Length
 
-        // A window counts tokens: the padding that decoding steps over is not in it.
-        let reaches (tokens: int[]) query key =
-            match pattern with
-            | AttentionPattern.Causal -> key <= query
-            | AttentionPattern.Sliding window -> key <= query && tokens[query] - tokens[key] < window
-            | AttentionPattern.Bidirectional -> true
+        Scope.run (fun () ->
+            let index =
+                (torch.tensor (Array.concat tokens)).``to``(device).view(rows, 1L, 1L, columns)
 
-        for row in 0 .. rows - 1 do
-            for query in 0 .. length - 1 do
-                let start = (row * length + query) * columns
+            let places = torch.arange (columns, dtype = torch.int32, device = device)
+            let here = places.narrow(0L, int64 offset, int64 length).unsqueeze 1L // [length, 1]
+            let isToken = index.ge ((0).ToScalar()) // [batch, 1, 1, columns]
 
-                for key in 0 .. columns - 1 do
-                    // A padding query sees itself, so that no row of the softmax is empty.
-                    let sees =
-                        tokens[row][key] >= 0 && reaches tokens[row] (offset + query) key
-                        || key = offset + query
+            let reached =
+                match pattern with
+                | AttentionPattern.Causal -> isToken.logical_and (places.le here)
+                | AttentionPattern.Sliding window ->
+                    // A window counts tokens: the padding that decoding steps over is not in it.
+                    let query = index.narrow(3L, int64 offset, int64 length).transpose(2L, 3L)
 
+                    isToken.logical_and(places.le here).logical_and((query - index).lt(window.ToScalar()))
+                | AttentionPattern.Bidirectional -> isToken
 
-                    if not sees then
-                        mask[start + key] <- no
+            // A padding query sees itself, so that no row of the softmax is empty.
+            let sees = reached.logical_or (places.eq here)
 
-        use _ = torch.NewDisposeScope()
-
-        torch
-            .tensor(mask)
-            .view(int64 rows, 1L, int64 length, int64 columns)
-            .``to``(dtype, device)
-            .MoveToOuterDisposeScope()
+            torch
+                .zeros([| rows; 1L; int64 length; columns |], dtype = dtype, device = device)
+                .masked_fill(sees.logical_not (), (excluded dtype).ToScalar()))
 
     let private rightPadded (spans: RowSpan[]) =
         spans |> Array.forall (fun s -> s.Start = 0 && s.Gap = 0)

@@ -126,7 +126,13 @@ module Autograd =
     let private backward graph (y: Tensor) (cotangent: Tensor option) (xs: Tensor list) =
         checkInputs xs
 
-        match Nesting.FirstOrder with
+        let firstOrder = Nesting.FirstOrder
+
+        // It is said of the recording that this pass ends, and of none after it.
+        if Nesting.Depth = 0 then
+            Nesting.FirstOrder <- null
+
+        match firstOrder with
         | null -> ()
         | what when graph = GraphUse.Record -> invalidOp what
         | _ -> ()
@@ -231,7 +237,11 @@ module Autograd =
         Nesting.Depth <- Nesting.Depth + 1
 
         try
-            body ()
+            try
+                body ()
+            with _ ->
+                Nesting.FirstOrder <- null
+                reraise ()
         finally
             Nesting.Depth <- Nesting.Depth - 1
 

@@ -148,6 +148,19 @@ let tests =
                   [ "'factor'"; "in 'rope_scaling'"; "missing" ]
                   (withKey "rope_scaling" """{"rope_type":"linear"}""")
 
+              for scaling in
+                  [ """{"rope_type":"dynamic","factor":0.01}"""
+                    """{"rope_type":"linear","factor":1e-40}""" ] do
+                  refuses [ "rotary embedding"; "above 0" ] (withKey "rope_parameters" scaling)
+
+              refuses [ "'rms_norm_eps'"; "fp32" ] (withKey "rms_norm_eps" "1e300")
+
+              refuses
+                  [ "sliding_attention.rope_type"; "default" ]
+                  (withKey
+                      "rope_parameters"
+                      """{"full_attention":{"rope_theta":1e6},"sliding_attention":{"rope_type":"linear","factor":8}}""")
+
               refuses
                   [ "'quantization_config'"; "quantised by another library" ]
                   (withKey "quantization_config" """{"quant_method":"gptq","bits":4}""")
@@ -160,5 +173,6 @@ let tests =
               refuses [ "expected JSON" ] ""
               refuses [ "expected an object"; "a list of 0" ] "[]"
               refuses [ "expected JSON"; "hidden_size" ] """{"model_type":"llama","hidden_size":1,"hidden_size":2}"""
+              refuses [ "keys are valid Unicode" ] """{"model_type":"llama","\ud800":1}"""
               refuses [ "'model_type'"; "valid Unicode" ] """{"model_type":"\ud800"}"""
           } ]
