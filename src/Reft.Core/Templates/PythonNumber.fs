@@ -19,13 +19,7 @@ module internal PythonNumber =
         elif x = 0.0 then
             if Double.IsNegative x then "-0.0" else "0.0"
         else
-            // Shortest digits d.dddE±n.
-            let scientific = x.ToString("E16", invariant)
             let shortest = x.ToString("R", invariant)
-
-            let exponent =
-                let e = scientific.IndexOf 'E'
-                Int32.Parse(scientific.AsSpan(e + 1), NumberStyles.AllowLeadingSign, invariant)
 
             let sign = if x < 0.0 then "-" else ""
 
@@ -36,12 +30,19 @@ module internal PythonNumber =
 
             let digits = mantissa.Replace("-", "").Replace(".", "").TrimStart('0').TrimEnd('0')
 
-            // Rounding to 17 digits can carry into the next power of ten; the shortest digits then tell.
+            // The power of ten of the first digit.
             let exponent =
-                if digits = "1" && Math.Abs x < Double.Parse($"1E{exponent}", invariant) then
-                    exponent - 1
-                else
-                    exponent
+                match shortest.IndexOf 'E' with
+                | -1 ->
+                    let point = if mantissa.Contains '.' then mantissa.IndexOf '.' else mantissa.Length
+                    let whole = mantissa.Substring(0, point).TrimStart('-', '0')
+
+                    if whole <> "" then
+                        whole.Length - 1
+                    else
+                        let fraction = mantissa.Substring(point + 1)
+                        fraction.TrimStart('0').Length - fraction.Length - 1
+                | e -> Int32.Parse(shortest.AsSpan(e + 1), NumberStyles.AllowLeadingSign, invariant)
 
             if exponent < -4 || exponent >= 16 then
                 let fraction =

@@ -137,6 +137,10 @@ module internal TemplateFilters =
         | TemplateValue.Float x -> truncated x
         | TemplateValue.Text s
         | TemplateValue.Markup s ->
+            // Digits become a number one after the other, each by a pass over those before it.
+            let digits = min 4300L (int64 s.Length)
+            run.Charge(int64 s.Length + digits * digits / 256L)
+
             match PythonNumber.tryInteger radix s with
             | Some n -> TemplateValue.integer run n
             | None -> PythonNumber.tryFloat s |> Option.map truncated |> Option.defaultValue preset
@@ -153,6 +157,8 @@ module internal TemplateFilters =
         | TemplateValue.Float _ -> value
         | TemplateValue.Text s
         | TemplateValue.Markup s ->
+            run.Charge(int64 s.Length)
+
             PythonNumber.tryFloat s
             |> Option.map TemplateValue.Float
             |> Option.defaultValue preset

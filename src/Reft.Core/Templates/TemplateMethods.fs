@@ -18,7 +18,7 @@ module internal TemplateMethods =
             arguments[0]
             |> TemplateBinding.orNone None (TemplateBinding.text run name >> Some)
 
-        run.ChargeText(int64 s.Length)
+        run.Charge(1L + int64 s.Length / 2L)
         TemplateValue.Text(cut chars s)
 
     let private split fromRight (run: TemplateRun) (name: string) (s: string) call =
@@ -305,6 +305,7 @@ module internal TemplateMethods =
         | Some f ->
             Some(fun call ->
                 bind run name [] 0 call |> ignore
+                run.Charge(1L + int64 s.Length)
                 run.ChargeText(int64 s.Length)
                 f s)
         | None when name = "format" -> Some(fun call -> TemplateValue.Text(PythonFormat.format run (lookUp run) s call))

@@ -128,7 +128,15 @@ module internal TemplateOperators =
             TemplateValue.Float result
         | _ -> unsupported run "**" a b
 
+    /// What products and quotients of large integers take: the words of one times the words of the other.
+    let private chargeWhole (run: TemplateRun) (a: TemplateValue) (b: TemplateValue) =
+        match a, b with
+        | Whole x, Whole y -> run.Charge(x.GetBitLength() / 32L * (y.GetBitLength() / 32L) / 32L)
+        | _ -> ()
+
     let arithmetic (run: TemplateRun) (symbol: string) (a: TemplateValue) (b: TemplateValue) : TemplateValue =
+        chargeWhole run a b
+
         match symbol, a, b with
         | "+", _, _ -> add run a b
         | "*", _, _ -> multiply run a b

@@ -41,6 +41,10 @@ let private refusals =
 /// Templates that would take all time, memory or stack.
 let private hostile =
     [ "{{ 'a' * 10**9 }}"
+      "{% set s='9'*4200 %}{% for i in range(9999) %}{% for j in range(99) %}{% set x=s|int %}{% endfor %}{% endfor %}"
+      "{% set s='9'*4200 %}{% for i in range(9999) %}{% for j in range(99) %}{% set x=s|float %}{% endfor %}{% endfor %}"
+      "{% set a=2**6990-1 %}{% set c=2**6000-12345 %}{% for i in range(9999) %}{% for j in range(99) %}{% set x=a*a%c %}{% endfor %}{% endfor %}"
+      "{% set a='a'*8000000 %}{% for i in range(9999) %}{% set x=a.isalpha() %}{% endfor %}"
       "{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}"
       "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"
       "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}"
