@@ -70,8 +70,19 @@ module Adapter =
         | version -> version.ToString 3
 
     /// Ties the two files of a folder to each other: they are renamed one after the other, and a process may die between.
-    let private hashOf (bytes: byte[]) =
-        "sha256:" + Convert.ToHexStringLower(SHA256.HashData bytes)
+    let private hashText (hash: byte[]) =
+        "sha256:" + Convert.ToHexStringLower hash
+
+    /// The hash of what is written into a stream.
+    let private hashWritten (write: Stream -> unit) =
+        use hash = SHA256.Create()
+        use sink = new CryptoStream(Stream.Null, hash, CryptoStreamMode.Write)
+        write sink
+        sink.FlushFinalBlock()
+
+        match hash.Hash with
+        | null -> invalidOp "a stream that was written to its end has a hash"
+        | found -> hashText found
 
     let private manifest
         (spec: ReftSpec)
@@ -153,15 +164,14 @@ module Adapter =
 
         let tensors = [ for p in all -> p.Name, p.Value.detach().``to`` torch.float32 ]
 
-        // Adapters are small: the weights are written in memory first, so that the manifest can name their hash.
-        use weights = new MemoryStream()
-        Safetensors.writer (Map [ "format", "reft" ]) tensors weights
-        let bytes = weights.ToArray()
+        // The manifest names the weights' hash. Their writer gives the same bytes every time: once to be hashed, once into
+        // the file.
+        let weights = Safetensors.writer (Map [ "format", "reft" ]) tensors
 
         AtomicFile.writeAll
             folder
-            [ Weights, (fun stream -> stream.Write(bytes, 0, bytes.Length))
-              Manifest, manifest spec parameters classifier config fingerprint (hashOf bytes) ]
+            [ Weights, weights
+              Manifest, manifest spec parameters classifier config fingerprint (hashWritten weights) ]
 
     /// <summary>Writes an adapter of interventions alone; see <see cref="M:Reft.Core.AdapterModule.saveWithHead"/>.</summary>
     let save
@@ -204,9 +214,7 @@ module Adapter =
     let private LargestExcess = 4L
 
     /// Refuses a spec whose parameters would be far more than the file of the weights holds, before they are made.
-    let private requireSize (weights: string) (config: ModelConfig) (registry: Registry) (spec: ReftSpec) =
-        use file = SafetensorsFile.Open weights
-
+    let private requireSize (file: SafetensorsFile) (config: ModelConfig) (registry: Registry) (spec: ReftSpec) =
         let found = file.Tensors |> List.sumBy (fun entry -> List.fold (*) 1L entry.Shape)
 
         let limit = LargestExcess * found + 1_000_000L
@@ -214,7 +222,7 @@ module Adapter =
         if not (SpecSize.isAtMost limit registry config spec) then
             raise (
                 InvalidDataException
-                    $"{weights} does not hold the parameters that {Manifest} describes: it holds {found} numbers, and the spec has more than {limit}"
+                    $"{file.Path} does not hold the parameters that {Manifest} describes: it holds {found} numbers, and the spec has more than {limit}"
             )
 
     let private readManifest (folder: string) =
@@ -280,10 +288,13 @@ module Adapter =
                 )
             )
 
+        // Open throughout, so that what is hashed is what is loaded.
+        use file = SafetensorsFile.Open weights
+
         let fresh =
             try
                 ReftSpec.validate config spec
-                requireSize weights config registry spec
+                requireSize file config registry spec
                 Reft.init spec config (Rng.ofSeed 0L)
             with :? ArgumentException as e ->
                 raise (InvalidDataException($"{path}: the adapter does not fit the model: {e.Message}", e))
@@ -295,9 +306,9 @@ module Adapter =
                   | Some head -> head.Parameters
                   | None -> Parameters.empty ]
 
-        let parameters = Safetensors.readAll weights |> matched weights expectedParameters
+        let parameters = file.Copies() |> matched weights expectedParameters
         let expected = root |> JsonValue.field "weights" |> JsonValue.string
-        let found = File.ReadAllBytes weights |> hashOf
+        let found = file.Hash() |> hashText
 
         if found <> expected then
             Parameters.dispose parameters

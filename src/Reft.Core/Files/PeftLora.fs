@@ -93,29 +93,105 @@ module PeftLora =
                 raise (InvalidDataException $"{value.File}: key '{key}': {why}; found {value.Element.GetRawText()}")
             | _ -> ()
 
+    /// The most regular expressions of a table: compiled, each takes some hundred KB.
+    [<Literal>]
+    let private MostExpressions = 256
+
+    /// The most entries of a table, far above the number of a model's modules.
+    [<Literal>]
+    let private MostPatterns = 65_536
+
+    /// The most characters of a regular expression.
+    [<Literal>]
+    let private LongestExpression = 4_096
+
+    /// Whether a name is a pattern of word characters, \. and the dot that is any character, or ends in it after a dot.
+    /// None where a pattern is a true regular expression.
+    let private literal (pattern: string) : (string -> bool) option =
+        let exact = pattern.Replace(@"\.", "\000")
+
+        let isPlain c =
+            Char.IsAsciiLetterOrDigit c || c = '_' || c = '.' || c = '\000'
+
+        if pattern.Contains '\000' || not (Seq.forall isPlain exact) then
+            None
+        else
+            let agrees (name: string) start i =
+                match exact[i], name[start + i] with
+                | '.', found -> found <> '\n'
+                | '\000', found -> found = '.'
+                | expected, found -> found = expected
+
+            Some(fun name ->
+                let start = name.Length - exact.Length
+
+                start >= 0
+                && (start = 0 || name[start - 1] = '.')
+                && Seq.forall (agrees name start) (seq { exact.Length - 1 .. -1 .. 0 }))
+
     /// peft's rule for rank_pattern and alpha_pattern: the first key that is the end of a module's name, as a regular
     /// expression. The kind that cannot take exponential time.
     let private patterns (key: string) (read: JsonValue -> 'T) (root: JsonValue) : (string -> 'T option) =
+        let entries =
+            root
+            |> JsonValue.tryField key
+            |> Option.map JsonValue.fields
+            |> Option.defaultValue []
+
+        let refuse what most found : 'T2 =
+            raise (InvalidDataException $"{root.File}: key '{key}': expected at most {most} {what}, found {found}")
+
+        if entries.Length > MostPatterns then
+            refuse "patterns" MostPatterns entries.Length
+
+        let expressions =
+            entries |> List.filter (fun (pattern, _) -> (literal pattern).IsNone)
+
+        if expressions.Length > MostExpressions then
+            refuse "regular expressions, beside plain names" MostExpressions expressions.Length
+
+        for pattern, _ in expressions do
+            if pattern.Length > LongestExpression then
+                refuse "characters of a regular expression" LongestExpression pattern.Length
+
         let table =
-            match root |> JsonValue.tryField key with
-            | None -> []
-            | Some value ->
-                JsonValue.fields value
-                |> List.map (fun (pattern, value) ->
-                    try
-                        Regex($@"^(.*\.)?({pattern})$", RegexOptions.NonBacktracking ||| RegexOptions.CultureInvariant),
-                        read value
-                    with
-                    | :? ArgumentException
-                    | :? NotSupportedException as e ->
-                        raise (InvalidDataException($"{value.File}: key '{value.Key}': {e.Message}", e)))
+            entries
+            |> List.map (fun (pattern, value) ->
+                try
+                    let matches =
+                        match literal pattern with
+                        | Some matches -> matches
+                        | None ->
+                            Regex(
+                                $@"^(.*\.)?({pattern})$",
+                                RegexOptions.NonBacktracking ||| RegexOptions.CultureInvariant
+                            )
+                                .IsMatch
+
+                    matches, read value
+                with
+                | :? ArgumentException
+                | :? NotSupportedException as e ->
+                    raise (InvalidDataException($"{value.File}: key '{value.Key}': {e.Message}", e)))
 
         fun name ->
             table
-            |> List.tryPick (fun (pattern, value) -> if pattern.IsMatch name then Some value else None)
+            |> List.tryPick (fun (matches, value) -> if matches name then Some value else None)
 
-    /// Module, which matrix, and the tensor's row in the table.
-    let private parsed (path: string) (family: Family) (entry: TensorEntry) =
+    /// A low-rank matrix of the file.
+    [<NoEquality; NoComparison>]
+    type private Part =
+        {
+            /// The linear map, as this library names it.
+            Module: string
+            /// The same as the file names it, which patterns are about.
+            Named: string
+            /// A or B.
+            Which: string
+            Entry: TensorEntry
+        }
+
+    let private parsed (path: string) (family: Family) (entry: TensorEntry) : Part =
         let refuse reason : 'T =
             raise (InvalidDataException $"{path}: tensor '{entry.Name}': {reason}")
 
@@ -126,7 +202,11 @@ module PeftLora =
 
         if found.Success then
             let weight = family.Rename(found.Groups[1].Value + ".weight")
-            weight.Substring(0, weight.Length - ".weight".Length), found.Groups[2].Value, entry
+
+            { Module = weight.Substring(0, weight.Length - ".weight".Length)
+              Named = found.Groups[1].Value
+              Which = found.Groups[2].Value
+              Entry = entry }
         elif entry.Name.Contains "lora_magnitude_vector" then
             refuse "it belongs to DoRA, which is not supported: merge it into the model in Python"
         elif entry.Name.Contains "lora_embedding" then
@@ -136,9 +216,17 @@ module PeftLora =
 
     let private fp32 (file: SafetensorsFile) (entry: TensorEntry) : Tensor =
         use _ = torch.NewDisposeScope()
-        let value = (file.Read entry.Name).``to``(torch.float32).clone()
+        let stored = file.Read entry.Name
 
-        if not (value.is_floating_point ()) || not (value.isfinite().all().item<bool>()) then
+        if not (stored.is_floating_point ()) then
+            raise (
+                InvalidDataException
+                    $"{file.Path}: tensor '{entry.Name}': expected floating-point numbers (F64, F32, F16 or BF16), found {entry.Dtype}"
+            )
+
+        let value = stored.``to``(torch.float32).clone()
+
+        if not (value.isfinite().all().item<bool>()) then
             raise (InvalidDataException $"{file.Path}: tensor '{entry.Name}' holds numbers that are not finite")
 
         value.DetachFromDisposeScope()
@@ -200,7 +288,7 @@ module PeftLora =
         let updates = Dictionary<string, LowRankUpdate>(StringComparer.Ordinal)
 
         try
-            for name, parts in found |> List.groupBy (fun (name, _, _) -> name) do
+            for name, parts in found |> List.groupBy _.Module do
                 let refuse reason : 'T =
                     raise (InvalidDataException $"{path}: '{name}': {reason}")
 
@@ -213,12 +301,13 @@ module PeftLora =
                             $"the {config.Family} model has no such linear map: the adapter is of another model, or of a part that is tied or not supported"
 
                 let part which =
-                    match parts |> List.filter (fun (_, found, _) -> found = which) with
-                    | [ _, _, entry ] -> entry
+                    match parts |> List.filter (fun part -> part.Which = which) with
+                    | [ part ] -> part.Entry
                     | several -> refuse $"expected one lora_{which}, found {several.Length}"
 
                 let down, up = part "A", part "B"
-                let rank = rankOf name |> Option.defaultValue rank
+                let named = parts.Head.Named
+                let rank = rankOf named |> Option.defaultValue rank
                 let r = int64 rank
 
                 // GPT-2's matrices stand as [in, out].
@@ -233,7 +322,13 @@ module PeftLora =
                     refuse
                         $"expected lora_A [{r}, in] and lora_B [out, {r}] of the matrix {shapeText [ outputs; inputs ]} and the rank {r}, found {shapeText down.Shape} and {shapeText up.Shape}"
 
-                let alpha = alphaOf name |> Option.defaultValue alpha
+                let alpha = alphaOf named |> Option.defaultValue alpha
+                let scale = alpha / (if stabilised then sqrt (float rank) else float rank)
+
+                // The product is computed in fp32.
+                if not (Single.IsFinite(float32 scale)) then
+                    refuse $"expected a finite scale, found lora_alpha {alpha} for the rank {rank}"
+
                 let down = fp32 file down
 
                 let up =
@@ -243,12 +338,7 @@ module PeftLora =
                         down.Dispose()
                         reraise ()
 
-                updates.Add(
-                    name,
-                    { Down = down
-                      Up = up
-                      Scale = alpha / (if stabilised then sqrt (float rank) else float rank) }
-                )
+                updates.Add(name, { Down = down; Up = up; Scale = scale })
 
             new LoraAdapter(folder, updates, hashOf [ for KeyValue(name, update) in updates -> name, update ])
         with _ ->

@@ -3,6 +3,7 @@ namespace Reft.Core
 open System
 open System.Collections.Generic
 open System.IO
+open System.Security.Cryptography
 open TorchSharp
 
 /// <summary>The types that both safetensors and libtorch have.</summary>
@@ -189,6 +190,25 @@ type SafetensorsFile private (path: string, stream: FileStream, header: Safetens
 
         readAt (header.DataStart + entry.Begin + offset) buffer
 
+    /// Copies of all tensors, by name, in the caller's dispose scope if there is one.
+    member internal file.Copies() : Map<string, Tensor> =
+        Map
+            [ for entry in header.Tensors do
+                  use view = file.Read entry.Name
+                  entry.Name, view.clone () ]
+
+    /// SHA-256 over all bytes of the file that is open, whatever stands at its path by now.
+    member internal _.Hash() : byte[] =
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+        let buffer = Array.zeroCreate<byte>(1 <<< 20)
+
+        for start in 0L .. int64 buffer.Length .. length - 1L do
+            let part = buffer.AsSpan(0, int (min (int64 buffer.Length) (length - start)))
+            readAt start part
+            hash.AppendData(Span.op_Implicit part: ReadOnlySpan<byte>)
+
+        hash.GetHashAndReset()
+
     interface IDisposable with
         member _.Dispose() =
             lock maps (fun () ->
@@ -274,8 +294,4 @@ module Safetensors =
     /// <exception cref="T:System.IO.InvalidDataException">It is no valid safetensors file; the message says why.</exception>
     let readAll (path: string) : Map<string, Tensor> =
         use file = SafetensorsFile.Open path
-
-        Map
-            [ for entry in file.Tensors do
-                  use view = file.Read entry.Name
-                  entry.Name, view.clone () ]
+        file.Copies()

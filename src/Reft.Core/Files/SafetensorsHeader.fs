@@ -63,19 +63,19 @@ module SafetensorsHeader =
     let private refuse (file: string) (message: string) : 'T =
         raise (InvalidDataException $"{file}: {message}")
 
-    /// The number of bytes that a shape takes, or a complaint where it does not fit 63 bits.
+    /// The number of bytes that a shape takes, or a complaint where it does not fit 63 bits. Of an empty tensor the other
+    /// sides must fit: libtorch multiplies them for its strides.
     let private byteSize file name dtype (shape: int64 list) =
         let size = elementSizes[dtype]
 
-        // Zero first: [0, 2⁶², 2⁶²] is an empty tensor, however long its other sides are.
-        if List.contains 0L shape then
-            0L
-        else
+        let sides =
             try
-                shape |> List.fold (fun total side -> Checked.(*) total side) size
+                shape |> List.fold (fun total side -> Checked.(*) total (max 1L side)) size
             with :? OverflowException ->
                 let text = String.Join(", ", shape)
                 refuse file $"tensor '{name}': expected a shape of fewer than 2^63 bytes, found [{text}]"
+
+        if List.contains 0L shape then 0L else sides
 
     let private entry file (name: string, info: JsonValue) =
         let info = { info with Key = $"tensor '{name}'" }

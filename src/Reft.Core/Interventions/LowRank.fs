@@ -22,10 +22,17 @@ module internal LowRank =
     [<Literal>]
     let ProjectionBias = "projection_bias"
 
-    /// Refuses a rank below 1, known when a method is made.
+    /// Above every model's width, and small enough that a rank alone makes nothing large.
+    [<Literal>]
+    let private LargestRank = 1_048_576
+
+    /// Refuses a rank below 1 or beyond every width, known when a method is made.
     let checkRank (subject: string) (rank: int) : unit =
         if rank < 1 then
             invalidArg "options" $"{subject} needs a rank of 1 or more, found {rank}"
+
+        if rank > LargestRank then
+            invalidArg "options" $"{subject} needs a rank of at most {LargestRank}, found {rank}"
 
     /// Refuses a rank above the width, known when parameters are drawn.
     let checkWidth (subject: string) (rank: int) (width: int) : unit =

@@ -18,18 +18,52 @@ module PartitionedLoreft =
 
     let private subject = "partitioned_loreft"
 
-    let private show (parts: int list list) =
-        parts |> List.map (List.map string >> String.concat ",") |> String.concat ";"
+    /// Rows in the order of the text, as runs of first and last: as long as the text, whatever the rank is.
+    let private merge (runs: (int * int) list) =
+        List.foldBack
+            (fun (first, last) merged ->
+                match merged with
+                | (next, until) :: rest when next = last + 1 -> (first, until) :: rest
+                | _ -> (first, last) :: merged)
+            runs
+            []
 
-    let private refuse text rank =
+    let private show (parts: (int * int) list list) =
+        let run (first, last) =
+            match last - first with
+            | 0 -> string first
+            | 1 -> $"{first},{last}"
+            | _ -> $"{first}-{last}"
+
+        parts |> List.map (List.map run >> String.concat ",") |> String.concat ";"
+
+    let private refuse (text: string) rank =
+        let shown =
+            if text.Length > 200 then
+                text.Substring(0, 200) + "…"
+            else
+                text
+
         invalidArg
             "partition"
-            $"'{text}' is no partition of {rank} latent rows: expected each of 0 … {rank - 1} once, such as 0-3;4-7 or 0,2;1,3"
+            $"'{shown}' is no partition of {rank} latent rows: expected each of 0 … {rank - 1} once, such as 0-3;4-7 or 0,2;1,3"
 
-    let private check rank (parts: int list list) =
-        let rows = List.concat parts
+    let private check rank (parts: (int * int) list list) =
+        let runs = parts |> List.concat |> List.sort
 
-        if List.exists List.isEmpty parts || List.sort rows <> [ 0 .. rank - 1 ] then
+        let adjoin =
+            runs
+            |> List.pairwise
+            |> List.forall (fun ((_, last), (first, _)) -> first = last + 1)
+
+        // Adjoining runs from the first row to the last are each row once.
+        let whole =
+            not runs.IsEmpty
+            && adjoin
+            && fst runs.Head = 0
+            && snd (List.last runs) = rank - 1
+
+        if List.exists List.isEmpty parts || not whole then
             refuse (show parts) rank
 
     let private read rank (text: string) =
@@ -40,14 +74,14 @@ module PartitionedLoreft =
 
         let range (word: string) =
             match word.Split '-' with
-            | [| one |] -> [ number one ]
-            | [| first; last |] -> [ number first .. number last ]
+            | [| one |] -> number one, number one
+            | [| first; last |] when number first <= number last -> number first, number last
             | _ -> refuse text rank
 
-        [ for part in text.Split ';' -> part.Split ',' |> Seq.collect range |> Seq.toList ]
+        [ for part in text.Split ';' -> part.Split ',' |> Seq.map range |> Seq.toList |> merge ]
 
     /// Ones where a row's parts act. [n, r]
-    let private mask (rank: int) (parts: int list[]) (context: Context) (h: Tensor) =
+    let private mask (rank: int) (parts: (int * int) list[]) (context: Context) (h: Tensor) =
         if int64 context.Rows.Length <> h.shape[0] then
             invalidOp
                 $"{subject} chooses parts by example: expected the batch row of each of {h.shape[0]} rows (Context.Rows), found {context.Rows.Length}"
@@ -70,8 +104,8 @@ module PartitionedLoreft =
                     invalidOp
                         $"{subject}: row {example} of the batch names the subspace {part}: expected 0 … {parts.Length - 1}"
 
-                for latent in parts[part] do
-                    row[latent] <- 1.0f
+                for first, last in parts[part] do
+                    Array.fill row first (last - first + 1) 1.0f
 
             row
 
@@ -80,7 +114,7 @@ module PartitionedLoreft =
 
         (torch.tensor flat).view(int64 context.Rows.Length, int64 rank).``to``(h.dtype, h.device)
 
-    let private bind (map: OrthonormalMap) rank (parts: int list[]) (theta: Parameters) =
+    let private bind (map: OrthonormalMap) rank (parts: (int * int) list[]) (theta: Parameters) =
         let columns = map.Apply theta // Rᵀ [d, r]
         let down = theta[LowRank.Weight] - columns.t () // W − R
         let bias = theta[LowRank.Bias]
@@ -96,12 +130,7 @@ module PartitionedLoreft =
 
             torch.nn.functional.linear (latent, columns))
 
-    /// <summary>LoReFT of a rank with the given parts of its latent rows.</summary>
-    /// <param name="rank">The number of latent rows.</param>
-    /// <param name="parts">Each row once, e.g. <c>[ [ 0; 1 ]; [ 2; 3 ] ]</c>.</param>
-    /// <exception cref="T:System.ArgumentException">The rank is not positive, or the parts are no partition of its rows.</exception>
-    let create (rank: int) (parts: int list list) : Intervention =
-        LowRank.checkRank subject rank
+    let private ofRuns rank (parts: (int * int) list list) : Intervention =
         check rank parts
         let map = Orthonormal.qr
 
@@ -115,9 +144,19 @@ module PartitionedLoreft =
                       Parameters(LowRank.linear LowRank.Weight LowRank.Bias rank width rng) ])
             (bind map rank (List.toArray parts))
 
+    /// <summary>LoReFT of a rank with the given parts of its latent rows.</summary>
+    /// <param name="rank">The number of latent rows.</param>
+    /// <param name="parts">Each row once, e.g. <c>[ [ 0; 1 ]; [ 2; 3 ] ]</c>.</param>
+    /// <exception cref="T:System.ArgumentException">The rank is out of range, or the parts are no partition of its rows.</exception>
+    let create (rank: int) (parts: int list list) : Intervention =
+        LowRank.checkRank subject rank
+        parts |> List.map (List.map (fun row -> row, row) >> merge) |> ofRuns rank
+
     /// <summary>The same with <paramref name="count"/> equal parts.</summary>
     /// <exception cref="T:System.ArgumentException">The rank cannot be divided so.</exception>
     let equal (rank: int) (count: int) : Intervention =
+        LowRank.checkRank subject rank
+
         if count < 1 || rank % count <> 0 then
             invalidArg (nameof count) $"expected a number of equal parts that divides the rank {rank}, found {count}"
 
@@ -132,4 +171,4 @@ module PartitionedLoreft =
 
         match options |> FormOptions.text subject "partition" "" with
         | "" -> invalidArg (nameof options) $"{subject} needs the option 'partition', such as 0-3;4-7"
-        | text -> text |> read rank |> create rank
+        | text -> text |> read rank |> ofRuns rank

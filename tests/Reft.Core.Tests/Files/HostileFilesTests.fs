@@ -298,6 +298,20 @@ let tests =
                 |> _.Force() ]
               (fun bytes -> bytes |> withFile adapterFolder.Value "reft.json" loadAdapter)
 
+          test "a partition is as small as its text, whatever it stands for" {
+              let partition rank text =
+                  $$"""{"method": "partitioned_loreft", "rank": {{rank}}, "partition": "{{text}}"}"""
+                  |> placement "layers.1.block_output" "groups" "f1"
+                  |> sprintf "[%s]"
+
+              let repeated = String.Join(",", Seq.replicate 500 "0-1048575")
+              refusesAdapter "at most 1048576, found 2000000000" (partition 2000000000 "0")
+              refusesAdapter "at most 1048576, found 2000000000" (partition 2000000000 "0-1999999999")
+              refusesAdapter "no partition of 1048576" (partition 1048576 repeated)
+              refusesAdapter "no partition of 1048576" (partition 1048576 "0")
+              refusesAdapter "no partition of 1048576" (partition 1048576 "5-2")
+          }
+
           test "a reft.json that asks for far more than its weights is refused before anything is made" {
               let here = placement "layers.1.block_output" "groups" "f1"
 

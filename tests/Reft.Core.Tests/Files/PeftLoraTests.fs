@@ -340,6 +340,53 @@ let tests =
                       (8.0 / sqrt 2.0, 4.0)
                       "α / √r")
           }
+          test "patterns are about the names that the file has" {
+              Golden.inTemporaryFolder (fun folder ->
+                  let gpt2 = ConfigFile.ofFolder (Golden.path [ "a_models"; "gpt2"; "model" ])
+                  let hidden = int64 gpt2.Hidden
+
+                  let change root =
+                      set "rank_pattern" (dict [ @"transformer\.h\.0\.attn\.c_attn", 2 ]) root
+                      set "alpha_pattern" (dict [ "transformer.h.(0|1).attn.c_attn", 6 ]) root
+
+                  let tensors = pair "transformer.h.0.attn.c_attn" 2L hidden (3L * hidden)
+                  use lora = PeftLora.load gpt2 (written folder change tensors)
+                  Expect.equal [ for update in lora.Updates.Values -> update.Scale ] [ 3.0 ] "6 / 2")
+          }
+          test "many plain names of patterns are taken, many regular expressions refused" {
+              let one = pair query 4L 16L 16L
+
+              let table form =
+                  dict [ for i in 0..19_999 -> String.Format(form, i), 4 ] |> set "rank_pattern"
+
+              Golden.inTemporaryFolder (fun folder ->
+                  let before = GC.GetAllocatedBytesForCurrentThread()
+
+                  use lora =
+                      PeftLora.load config (written folder (table @"layers\.0.self_attn.x{0}") one)
+
+                  Expect.equal lora.Updates[query].Scale 2.0 "no pattern is its name"
+                  Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 100_000_000L "memory")
+
+              refuses [ "rank_pattern"; "at most 256 regular expressions"; "20000" ] (table "x{0}|y") one
+              refuses [ "at most 4096 characters" ] (set "rank_pattern" (dict [ String('(', 5000), 4 ])) one
+          }
+          test "a plain name of a pattern is the end of a module's name, whole" {
+              let one = pair query 4L 16L 16L
+
+              let expects (scale: float) (pattern: string) =
+                  Golden.inTemporaryFolder (fun folder ->
+                      use lora =
+                          PeftLora.load config (written folder (set "alpha_pattern" (dict [ pattern, 4 ])) one)
+
+                      Expect.equal lora.Updates[query].Scale scale pattern)
+
+              [ "q_proj"; "self_attn.q_proj"; @"0\.self_attn\.q_proj"; query; "q.proj" ]
+              |> List.iter (expects 1.0)
+
+              [ "proj"; "_proj"; @"q\.proj"; "x." + query; "self_attn"; "Q_proj" ]
+              |> List.iter (expects 2.0)
+          }
           test "on GPT-2, whose matrices stand transposed, merged and on the fly agree" {
               Golden.inTemporaryFolder (fun folder ->
                   let gpt2 = Golden.path [ "a_models"; "gpt2"; "model" ]
@@ -430,6 +477,13 @@ let tests =
               refuses [ "expected one lora_B, found 0" ] ignore [ one.Head ]
               refuses [ "rank 4"; "[2, 16]" ] ignore (pair query 2L 16L 16L)
               refuses [ "lora_A [4, in]"; "[4, 15]" ] ignore (pair query 4L 15L 16L)
+
+              refuses
+                  [ "lora_A"; "floating-point"; "found I32" ]
+                  ignore
+                  (one |> List.map (fun (name, t) -> name, t.``to`` torch.int32))
+
+              refuses [ query; "a finite scale"; "E+300" ] (set "lora_alpha" 1e300) one
               refuses [ "not finite" ] ignore (one |> List.map (fun (name, t) -> name, t * nanf))
           }
           test "a folder without one of its files is refused with what was expected" {

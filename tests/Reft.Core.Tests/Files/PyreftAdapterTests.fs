@@ -534,6 +534,13 @@ let tests =
               refuses [ "pytorch_model.bin"; "'score.weight'" ] (fun folder ->
                   TorchFile.write (Path.Combine(folder, "pytorch_model.bin")) [ "score.weight", torch.zeros 3L ])
 
+              // The table alone says so: nothing of what may be a whole model is loaded.
+              refuses [ "pytorch_model.bin"; "1 tensors, 'score.weight'" ] (fun folder ->
+                  TorchFileTests.archive
+                      (Path.Combine(folder, "pytorch_model.bin"))
+                      (PickleWriter.stateDict [ "score.weight", torch.ScalarType.Float32, [| 3L |] ])
+                      [])
+
               refuses [ firstBin; "names os.system" ] (fun folder ->
                   TorchFileTests.archive
                       (Path.Combine(folder, firstBin))

@@ -279,6 +279,11 @@ let tests =
                   8
                   [ "'a'"; "2^63" ]
 
+              refuses
+                  """{"a":{"dtype":"F32","shape":[0,4611686018427387904,4611686018427387904],"data_offsets":[0,0]}}"""
+                  0
+                  [ "'a'"; "2^63"; "[0, 4611686018427387904" ]
+
               refuses """{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}""" 8 [ "'a'"; "'F33'"; "BF16" ]
               refuses """{"a":{"dtype":"F32","shape":[2]}}""" 8 [ "data_offsets"; "missing" ]
               refuses """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}""" 8 [ "'x'" ]

@@ -230,10 +230,28 @@ let tests =
               refuses [ "expected a dictionary of tensors, found a tuple" ] (headed ")."B)
               refuses [ "protocol 2 … 5, found 1" ] [| 0x80uy; 1uy; '.'B |]
               refuses [ "remembered as 9" ] (headed [| 'h'B; 9uy; '.'B |])
+              refuses [ "remember a value as 0 … 0, found 1" ] (headed [| 'N'B; 'q'B; 1uy; '.'B |])
+
+              refuses
+                  [ "0 … 1, found 4294967295" ]
+                  (headed [| yield! "Nq\000r"B; yield! Array.create 4 255uy; yield '.'B |])
+
               refuses [ "expected 1 more bytes" ] (headed ")"B)
               refuses [ "expected 2147483647 more bytes" ] (headed [| 'X'B; 255uy; 255uy; 255uy; 127uy; 'a'B |])
               refuses [ "more bytes" ] (headed [| 'X'B; 255uy; 255uy; 255uy; 255uy; 'a'B |])
               refuses [ "expected a value on the stack" ] (headed "s."B)
+          }
+          test "a pickle of very many instructions is refused before they take memory" {
+              for one in [ '}'B; 0x94uy; '('B; ')'B ] do
+                  let before = GC.GetAllocatedBytesForCurrentThread()
+
+                  refuses
+                      [ "at most 1048576 instructions" ]
+                      (headed [| yield '}'B; yield! Array.create 8_000_000 one; yield '.'B |])
+
+                  Expect.isLessThan (GC.GetAllocatedBytesForCurrentThread() - before) 500_000_000L "memory"
+
+              refuses [ "data.pkl"; "16777216" ] (headed (Array.create 17_000_000 '}'B))
           }
           test "a tensor that its storage or the file has not is refused" {
               refuses [ "tensor 'a'"; "[7]"; "6 elements" ] (describing 6uy 0uy [ 7uy ] [ 1uy ])
@@ -245,6 +263,8 @@ let tests =
               refuses [ "at most 64" ] (describing 6uy 0uy (List.replicate 65 1uy) (List.replicate 65 1uy))
               // 255⁹ elements do not fit 63 bits.
               refuses [ "tensor 'a'" ] (describing 6uy 0uy (List.replicate 9 255uy) (List.replicate 9 255uy))
+              // Nor do those of an empty tensor's other sides.
+              refuses [ "tensor 'a'" ] (describing 6uy 0uy (0uy :: List.replicate 8 255uy) (List.replicate 9 1uy))
           }
           test "tensors that share one storage cannot make more of a file than it holds" {
               let one = describing 6uy 0uy [ 6uy ] [ 1uy ]

@@ -31,9 +31,13 @@ type internal PickledTensor =
 [<RequireQualifiedAccess>]
 module internal Pickle =
 
-    /// A table of a million tensors; the numbers themselves stand outside the pickle.
+    /// Far more than a state dict's table; the numbers themselves stand outside the pickle.
     [<Literal>]
-    let MaximumLength = 67_108_864
+    let MaximumLength = 16_777_216
+
+    /// The table of more than 20 000 tensors. Of an instruction comes at most one value, so that values are bounded too.
+    [<Literal>]
+    let private MaximumInstructions = 1_048_576
 
     /// The most dimensions that libtorch computes with.
     [<Literal>]
@@ -106,9 +110,10 @@ module internal Pickle =
 
         let utf8 = UTF8Encoding(false, true)
         let stack = Stack<Value>()
-        let memo = Dictionary<int64, Value>()
+        let memo = ResizeArray<Value>()
         let mutable next = 0
         let mutable start = 0
+        let mutable steps = 0
 
         let refuse (message: string) : 'T =
             raise (InvalidDataException $"{file}: {message} at byte {start} of its pickle")
@@ -176,10 +181,20 @@ module internal Pickle =
             Array.Reverse items
             stack.Push(Value.Tuple items)
 
-        let recall index =
-            match memo.TryGetValue index with
-            | true, value -> stack.Push value
-            | _ -> refuse $"expected a value that was remembered as {index}, found none"
+        /// Picklers number what they remember one by one.
+        let remember (index: uint32) =
+            if index < uint32 memo.Count then
+                memo[int index] <- top ()
+            elif index = uint32 memo.Count then
+                memo.Add(top ())
+            else
+                refuse $"expected to remember a value as 0 … {memo.Count}, found {index}"
+
+        let recall (index: uint32) =
+            if index < uint32 memo.Count then
+                stack.Push memo[int index]
+            else
+                refuse $"expected a value that was remembered as {index}, found none"
 
         let find (modul: string) (name: string) =
             match known.TryFind(modul, name) with
@@ -290,6 +305,10 @@ module internal Pickle =
         /// Runs one instruction; false at the last.
         let step () =
             start <- next
+            steps <- steps + 1
+
+            if steps > MaximumInstructions then
+                refuse $"expected at most {MaximumInstructions} instructions, found more"
 
             match byte () with
             | 0x80uy -> // PROTO
@@ -305,11 +324,11 @@ module internal Pickle =
             | 0x93uy -> // STACK_GLOBAL
                 let name = popText ()
                 find (popText ()) name
-            | 'q'B -> memo[int64 (byte ())] <- top () // BINPUT
-            | 'r'B -> memo[int64 (uint32 (int32 ()))] <- top () // LONG_BINPUT
-            | 0x94uy -> memo[int64 memo.Count] <- top () // MEMOIZE
-            | 'h'B -> recall (int64 (byte ())) // BINGET
-            | 'j'B -> recall (int64 (uint32 (int32 ()))) // LONG_BINGET
+            | 'q'B -> remember (uint32 (byte ())) // BINPUT
+            | 'r'B -> remember (uint32 (int32 ())) // LONG_BINPUT
+            | 0x94uy -> remember (uint32 memo.Count) // MEMOIZE
+            | 'h'B -> recall (uint32 (byte ())) // BINGET
+            | 'j'B -> recall (uint32 (int32 ())) // LONG_BINGET
             | '('B -> stack.Push Value.Mark
             | ')'B -> stack.Push(Value.Tuple [||])
             | 't'B -> stack.Push(Value.Tuple(popToMark ()))

@@ -71,15 +71,12 @@ module PyreftAdapter =
         let path = Path.Combine(folder, "pytorch_model.bin")
 
         if File.Exists path then
-            use _ = torch.NewDisposeScope()
-            let trained = TorchFile.readAll path
-
-            if not trained.IsEmpty then
-                let name = trained |> Map.keys |> Seq.head
-
+            match TorchFile.names path with
+            | [] -> ()
+            | first :: _ as names ->
                 raise (
                     InvalidDataException
-                        $"{path}: weights of the base model were trained along ({trained.Count} tensors, '{name}' the first): the interventions are not right without them. Save a model that has them, and an adapter trained on it"
+                        $"{path}: weights of the base model were trained along ({names.Length} tensors, '{first}' the first): the interventions are not right without them. Save a model that has them, and an adapter trained on it"
                 )
 
     /// The sites in order, each with its interventions, one or two everywhere.

@@ -45,12 +45,15 @@ module TorchFile =
         use _ = torch.NewDisposeScope()
         torch.empty(1L, dtype = Nullable dtype).element_size()
 
-    /// The number of elements of a shape and one more than the last index that it touches, where both fit 63 bits.
+    /// The number of elements of a shape and one more than the last index that it touches, where both fit 63 bits. Of an
+    /// empty tensor the other sides must fit: libtorch multiplies them for its strides.
     let private extent (tensor: PickledTensor) =
         try
-            let count = tensor.Shape |> Array.fold (fun total side -> Checked.(*) total side) 1L
+            let sides =
+                tensor.Shape
+                |> Array.fold (fun total side -> Checked.(*) total (max 1L side)) (elementSize tensor.Storage.Dtype)
 
-            if count = 0L then
+            if Array.contains 0L tensor.Shape then
                 0L, 0L
             else
                 let last =
@@ -59,19 +62,14 @@ module TorchFile =
                         (fun last (side, stride) -> Checked.(+) last (Checked.(*) (side - 1L) stride))
                         tensor.Offset
 
-                count, Checked.(+) last 1L
+                sides / elementSize tensor.Storage.Dtype, Checked.(+) last 1L
         with :? OverflowException ->
             Int64.MaxValue, Int64.MaxValue
 
     let private check (file: string) (name: string) (tensor: PickledTensor) =
         let storage = tensor.Storage
 
-        let count, last =
-            // Zero first: an empty tensor may have any other sides.
-            if Array.contains 0L tensor.Shape then
-                0L, 0L
-            else
-                extent tensor
+        let count, last = extent tensor
 
         if count > storage.Count || last > storage.Count then
             let shape, strides =
@@ -112,17 +110,25 @@ module TorchFile =
         archive.Read(entry, parts)
         tensor
 
+    let private table (file: string) (archive: TorchArchive.Reader) =
+        requireLittleEndian file archive
+
+        archive.ReadAll("data.pkl", Pickle.MaximumLength)
+        |> ReadOnlyMemory
+        |> Pickle.read file
+
+    /// The names of a file's tensors in its order; their numbers are not read.
+    let internal names (path: string) : string list =
+        use stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read)
+        requireArchive path stream
+        use archive = TorchArchive.Reader.Open(path, stream)
+        table path archive |> List.map fst
+
     /// The tensors of an archive; <paramref name="file"/> is what the complaints call it.
     let internal read (file: string) (stream: Stream) : Map<string, Tensor> =
         requireArchive file stream
         use archive = TorchArchive.Reader.Open(file, stream)
-        requireLittleEndian file archive
-
-        let tensors =
-            archive.ReadAll("data.pkl", Pickle.MaximumLength)
-            |> ReadOnlyMemory
-            |> Pickle.read file
-
+        let tensors = table file archive
         let mutable total = 0L
 
         for name, tensor in tensors do
