@@ -16,6 +16,7 @@ public static class HubCommandTests
         [
             Runner.TestCase("score, train and inspect take a name, then the cache alone", TakesNames),
             Runner.TestCase("cache and token come from the environment", ReadsEnvironment),
+            Runner.TestCase("a token file that cannot be used matters only where it is needed", BadTokenFile),
             Runner.TestCase("wrong names, revisions and endpoints end with one line", Errors),
             Runner.TestCase("an interrupt of a download ends with 130, and the next run goes on", Interrupted),
             Runner.TestCase("HTTPS is never left for HTTP", NoDowngrade),
@@ -67,6 +68,30 @@ public static class HubCommandTests
             Check.Equal(expected, hub.Server.Requests[before].Header("Authorization"), $"the token for {folder}");
             Check.That(Directory.Exists(Path.Combine(hub.Home, folder, "models--org--tiny")), $"expected the cache in {folder}");
         }
+    }
+
+    private static void BadTokenFile()
+    {
+        using var hub = new TinyHub();
+        hub.Fetch();
+        var token = Path.Combine(hub.Home, "token");
+        string[] inspect = ["inspect", "org/tiny"];
+        (string, string)[] environment = [.. Environment(hub), ("HF_TOKEN_PATH", token)];
+
+        // Nobody else can read it meanwhile, not even root.
+        using (new FileStream(token, FileMode.Create, FileAccess.ReadWrite, FileShare.None))
+        {
+            ReftProcess.Run(inspect, environment).FailedWith(1, token, "cannot be read", "HF_TOKEN");
+        }
+
+        File.WriteAllText(token, new string('a', 5000));
+        ReftProcess.Run(inspect, environment).FailedWith(1, token, "at most 4096 characters");
+        var before = hub.Server.Requests.Count;
+        ReftProcess.Run([.. inspect, "--offline"], environment).Succeeded();
+        ReftProcess.Run([.. inspect, "--offline"], [.. environment, ("HF_TOKEN", "no token")]).Succeeded();
+        Check.Equal(before, hub.Server.Requests.Count, "requests, offline");
+        ReftProcess.Run(inspect, [.. environment, ("HF_TOKEN", "hf_variable")]).Succeeded();
+        Check.Equal("Bearer hf_variable", hub.Server.Requests[^1].Header("Authorization"), "the token");
     }
 
     private static void Errors()
