@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Expecto;
 using Expecto.CSharp;
 
@@ -31,6 +32,7 @@ public static class FailureTests
             Runner.TestCase("500 is tried again", ServerError),
             Runner.TestCase("401 and 403 name the variable of the token", NoAccess),
             Runner.TestCase("404 names repository and file", NotFound),
+            Runner.TestCase("a lock file that cannot be opened is an error, not a wait", BadLock),
             Runner.TestCase("repositories without safetensors say so", NoSafetensors),
         ]);
 
@@ -245,6 +247,21 @@ public static class FailureTests
             () => ReftModel.LoadAsync("org/none", hub: hub.Options).GetAwaiter().GetResult(), "no model 'org/none'", "no folder 'org/none'");
         hub.Override = TinyHub.About(Weights, _ => Reply.Of(404));
         Check.Equal(HttpStatusCode.NotFound, hub.Refuses("org/tiny", Weights, "'main'").StatusCode, "status");
+    }
+
+    private static void BadLock()
+    {
+        using var hub = new TinyHub();
+        var path = hub.Lock(Weights);
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+
+        // No file to open: a socket. The link is there because addresses of sockets are short.
+        var address = Path.Combine(hub.Home, "s");
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(address));
+        File.CreateSymbolicLink(path, address);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        Check.Throws<IOException>(() => hub.Fetch(cancel: patience.Token), path, "cannot be opened");
     }
 
     private static void NoSafetensors()
