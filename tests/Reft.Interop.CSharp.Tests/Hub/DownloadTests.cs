@@ -147,10 +147,14 @@ public static class DownloadTests
 
         hub.Override = _ => null;
         hub.Fetch();
-        hub.Override = _ => Reply.Of(503);
-        var heard = new List<HubProgress>();
-        Check.Equal(hub.Snapshot, hub.Fetch(hub.Options with { Progress = new Heard(heard) }), "folder");
-        Check.That(heard is [{ Notice: { } notice }] && notice.Contains("503", StringComparison.Ordinal), $"expected a notice, found {string.Join(", ", heard)}");
+        foreach (var (status, wait) in new[] { (503, "0"), (429, "0"), (429, "86400"), (408, "0") })
+        {
+            hub.Override = _ => Reply.Of(status).With("Retry-After", wait);
+            var heard = new List<HubProgress>();
+            Check.Equal(hub.Snapshot, hub.Fetch(hub.Options with { Progress = new Heard(heard) }), "folder");
+            Check.That(
+                heard is [{ Notice: { } notice }] && notice.Contains($"{status}", StringComparison.Ordinal), $"expected a notice, found {string.Join(", ", heard)}");
+        }
 
         // A server that refuses is not one that is away.
         hub.Override = _ => Reply.Of(403);
