@@ -7,6 +7,9 @@ internal sealed record HubSettings(Uri Endpoint, string? Token, string CacheFold
 {
     private const string DefaultEndpoint = "https://huggingface.co";
     private const int LongestToken = 4096;
+
+    /// <summary>As much as Polly takes.</summary>
+    private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(1);
     private static readonly string[] TokenVariables = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
 
     /// <exception cref="ArgumentException">An option, or a variable that stands in for it, cannot be used.</exception>
@@ -14,6 +17,7 @@ internal sealed record HubSettings(Uri Endpoint, string? Token, string CacheFold
     {
         ArgumentOutOfRangeException.ThrowIfNegative(options.Retries);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.RetryDelay, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.RetryDelay, LongestDelay);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(options.StallTimeout, TimeSpan.Zero);
         var offline = options.Offline ?? (IsOn("HF_HUB_OFFLINE") || IsOn("TRANSFORMERS_OFFLINE"));
         return new HubSettings(

@@ -30,6 +30,7 @@ public static class FailureTests
             Runner.TestCase("a body that always ends early fails with the numbers", AlwaysShort),
             Runner.TestCase("429 waits as long as the server asks, within bounds", TooManyRequests),
             Runner.TestCase("500 is tried again", ServerError),
+            Runner.TestCase("waits of more than a day, or of less than nothing, are refused", BadDelays),
             Runner.TestCase("401 and 403 name the variable of the token", NoAccess),
             Runner.TestCase("404 names repository and file", NotFound),
             Runner.TestCase("a lock file that cannot be opened is an error, not a wait", BadLock),
@@ -226,6 +227,18 @@ public static class FailureTests
         using var never = new TinyHub();
         never.Override = _ => failing;
         Check.Throws<HubException>(() => never.Fetch(never.Options with { Retries = 0 }), "500", "tried once");
+    }
+
+    private static void BadDelays()
+    {
+        using var hub = new TinyHub();
+        foreach (var delay in new[] { TimeSpan.FromDays(1) + TimeSpan.FromTicks(1), TimeSpan.MaxValue, TimeSpan.FromTicks(-1) })
+        {
+            Check.Throws<ArgumentException>(() => hub.Fetch(hub.Options with { RetryDelay = delay }), "RetryDelay");
+        }
+
+        Check.Equal(0, hub.Server.Requests.Count, "requests");
+        hub.Fetch(hub.Options with { RetryDelay = TimeSpan.FromDays(1) });
     }
 
     private static void NoAccess()
