@@ -99,6 +99,13 @@ public static class HubCommandTests
         using var hub = new TinyHub();
         ReftProcess.Run(["inspect", "org/none"], Environment(hub)).FailedWith(1, "no model 'org/none'");
         ReftProcess.Run(["inspect", "org/tiny", "--revision", "../x"], Environment(hub)).FailedWith(1, "'../x' is no revision");
+        foreach (var revision in new[] { "main", TinyHub.Commit })
+        {
+            ReftProcess.Run(["inspect", $"org/tiny@{TinyHub.Commit}", "--revision", revision], Environment(hub))
+                .FailedWith(1, $"'org/tiny@{TinyHub.Commit}'", "--revision");
+        }
+
+        Check.Equal(1, hub.Server.Requests.Count, "requests: that for org/none");
         ReftProcess.Run(["inspect", TinyLlama.Folder, "--revision", "main"], Environment(hub)).FailedWith(1, "--revision", "is a folder");
         ReftProcess.Run(["inspect", "org/tiny", "--offline"], Environment(hub)).FailedWith(1, "org/tiny", "offline");
         ReftProcess.Run(["inspect", "org/tiny"], [.. Environment(hub), ("HF_ENDPOINT", "http://example.invalid")]).FailedWith(1, "HF_ENDPOINT", "https");
