@@ -29,7 +29,7 @@ internal static class Failure
     /// <summary>One line on stderr.</summary>
     public static int Say(string message, int exitCode)
     {
-        Console.Error.WriteLine($"reft: {OneLine(message)}");
+        Console.Error.WriteLine($"reft: {Terminal.Clipped(OneLine(message))}");
         return exitCode;
     }
 

@@ -28,6 +28,12 @@ internal sealed class HubChoice
                 : throw new ArgumentException($"--revision is for models of the hub: '{nameOrFolder}' is a folder");
         }
 
+        // Neither is more the user's word than the other.
+        if (revision is not null && nameOrFolder.Contains('@', StringComparison.Ordinal))
+        {
+            throw new ArgumentException($"'{nameOrFolder}' names a revision already: give either that or --revision");
+        }
+
         var name = revision is null || !HubRepository.TryParse(nameOrFolder, out var repository)
             ? nameOrFolder
             : repository.At(revision).ToString();

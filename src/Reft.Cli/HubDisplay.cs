@@ -14,13 +14,13 @@ internal static class HubDisplay
     /// <param name="run">Fetches it.</param>
     public static async Task<string> ShowAsync(string name, Func<IProgress<HubProgress>, Task<string>> run)
     {
-        // A notice would be lost under a moving bar.
+        // A notice does not stay under a moving bar: it is said again after it.
         var notices = new List<string>();
         try
         {
             return Terminal.ShowsErrors
                 ? await Terminal.WithBarAsync(name, bar => run(Bar(bar, notices))).ConfigureAwait(false)
-                : await run(Lines(notices)).ConfigureAwait(false);
+                : await run(Lines()).ConfigureAwait(false);
         }
         finally
         {
@@ -34,18 +34,29 @@ internal static class HubDisplay
     private static Observer Bar(ProgressTask bar, List<string> notices) =>
         new(report =>
         {
-            Keep(report, notices);
+            if (report.Notice is { } notice)
+            {
+                notices.Add(notice);
+                bar.Description = Markup.Escape(Terminal.Clipped(notice));
+                return;
+            }
+
             bar.MaxValue = Math.Max(1, report.TotalBytes);
             bar.Value = report.TotalFiles == 0 || report.Bytes < report.TotalBytes ? report.Bytes : bar.MaxValue;
             bar.Description = Markup.Escape($"{report.Repository} {Amount(report)}");
         });
 
-    private static Observer Lines(List<string> notices)
+    private static Observer Lines()
     {
         Stopwatch? silence = null;
         return new(report =>
         {
-            Keep(report, notices);
+            if (report.Notice is { } notice)
+            {
+                Terminal.Say($"{notice}");
+                return;
+            }
+
             var done = report.TotalFiles > 0 && report.Files == report.TotalFiles;
             if (report.TotalFiles > 0 && (silence is null || done || silence.Elapsed > Interval))
             {
@@ -53,14 +64,6 @@ internal static class HubDisplay
                 Terminal.Say($"downloading {report.Repository}: {Amount(report)}");
             }
         });
-    }
-
-    private static void Keep(HubProgress report, List<string> notices)
-    {
-        if (report.Notice is { } notice)
-        {
-            notices.Add(notice);
-        }
     }
 
     private static string Amount(HubProgress report)

@@ -57,7 +57,7 @@ internal static class InspectCommand
         }
         else
         {
-            output.Text(string.Concat(lines().Select(line => line.ToString(CultureInfo.InvariantCulture) + "\n")));
+            output.Text(string.Concat(lines().Select(line => Terminal.Plain(line.ToString(CultureInfo.InvariantCulture)) + "\n")));
         }
     }
 

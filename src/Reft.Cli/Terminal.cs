@@ -6,6 +6,8 @@ namespace Reft.Cli;
 /// <summary>Where progress goes: always stderr, as a bar if a person looks at it.</summary>
 internal static class Terminal
 {
+    private const int LongestLine = 4000;
+
     /// <summary>Whether stderr is a terminal.</summary>
     public static bool ShowsErrors => !Console.IsErrorRedirected;
 
@@ -14,7 +16,24 @@ internal static class Terminal
 
     /// <summary>A line of progress or news.</summary>
     public static void Say(FormattableString line) =>
-        Console.Error.WriteLine(line.ToString(CultureInfo.InvariantCulture));
+        Console.Error.WriteLine(Clipped(line.ToString(CultureInfo.InvariantCulture)));
+
+    /// <summary>
+    /// A text fit for a person's terminal. Names in it may come from files of strangers, and what a terminal takes for a
+    /// command (colours, the window's title, the clipboard) begins with a control character.
+    /// </summary>
+    public static string Plain(string text) =>
+        string.Create(text.Length, text, static (shown, from) =>
+        {
+            for (var i = 0; i < shown.Length; i++)
+            {
+                shown[i] = char.IsControl(from[i]) ? '?' : from[i];
+            }
+        });
+
+    /// <summary>A <see cref="Plain"/> text that does not flood the terminal either.</summary>
+    public static string Clipped(string text) =>
+        text.Length > LongestLine ? Plain(text[..LongestLine]) + "…" : Plain(text);
 
     /// <summary>A bar hides it while it moves.</summary>
     public static void ShowCursor()
@@ -35,6 +54,6 @@ internal static class Terminal
                 new ProgressBarColumn(),
                 new PercentageColumn(),
                 new RemainingTimeColumn())
-            .StartAsync(context => run(context.AddTask(Markup.Escape(title))));
+            .StartAsync(context => run(context.AddTask(Markup.Escape(Clipped(title)))));
     }
 }

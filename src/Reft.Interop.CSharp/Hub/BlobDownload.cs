@@ -19,7 +19,9 @@ internal sealed class BlobDownload(
     {
         var blob = cache.Blob(file.Etag);
         Directory.CreateDirectory(Path.GetDirectoryName(blob)!);
-        using (await BlobLock.TakeAsync(cache.Lock(file.Etag), cancel).ConfigureAwait(false))
+        var path = cache.Lock(file.Etag);
+        void Waits() => tally.Say($"another process holds the lock of {file.Name}, {path}: waiting for it");
+        using (await BlobLock.TakeAsync(path, Waits, cancel).ConfigureAwait(false))
         {
             // Another process may have brought it while this one waited.
             if (new FileInfo(blob) is { Exists: true, Length: var length } && length == file.Size)

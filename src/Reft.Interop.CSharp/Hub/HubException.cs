@@ -25,6 +25,6 @@ public sealed class HubException : IOException
     /// <summary>What the server answered, where that is why: 401, 403, 404, 429, …; null elsewhere.</summary>
     public HttpStatusCode? StatusCode { get; init; }
 
-    /// <summary>Whether the hub gave no answer, or none but that it is out of order: then the cache may do.</summary>
+    /// <summary>Whether the hub gave no answer, or none but that it is out of order or too busy: then the cache may do.</summary>
     internal bool Unreachable { get; init; }
 }

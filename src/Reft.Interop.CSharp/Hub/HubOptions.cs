@@ -33,7 +33,10 @@ public sealed record HubOptions
     /// <summary>How often a request is tried again after a failure that may pass: a lost connection, 429, 5xx.</summary>
     public int Retries { get; init; } = 5;
 
-    /// <summary>The first wait before another try; it doubles from try to try, with jitter. A server's Retry-After comes first.</summary>
+    /// <summary>
+    /// The first wait before another try, at most one day; it doubles from try to try, with jitter. A server's Retry-After
+    /// comes first.
+    /// </summary>
     public TimeSpan RetryDelay { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>A connection on which nothing comes for so long is given up and resumed. There is no limit on the whole.</summary>

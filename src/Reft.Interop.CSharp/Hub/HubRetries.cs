@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using Polly;
 using Polly.Retry;
 
@@ -57,7 +58,8 @@ internal sealed class HubRetries
             throw new HubException($"{e.Message} ({outcome})", e)
             {
                 StatusCode = e.StatusCode,
-                Unreachable = e.StatusCode is null or >= System.Net.HttpStatusCode.InternalServerError,
+                Unreachable = e.StatusCode is null or HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests
+                    or >= HttpStatusCode.InternalServerError,
             };
         }
     }

@@ -7,6 +7,9 @@ internal sealed record HubSettings(Uri Endpoint, string? Token, string CacheFold
 {
     private const string DefaultEndpoint = "https://huggingface.co";
     private const int LongestToken = 4096;
+
+    /// <summary>As much as Polly takes.</summary>
+    private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(1);
     private static readonly string[] TokenVariables = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
 
     /// <exception cref="ArgumentException">An option, or a variable that stands in for it, cannot be used.</exception>
@@ -14,12 +17,14 @@ internal sealed record HubSettings(Uri Endpoint, string? Token, string CacheFold
     {
         ArgumentOutOfRangeException.ThrowIfNegative(options.Retries);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.RetryDelay, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.RetryDelay, LongestDelay);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(options.StallTimeout, TimeSpan.Zero);
+        var offline = options.Offline ?? (IsOn("HF_HUB_OFFLINE") || IsOn("TRANSFORMERS_OFFLINE"));
         return new HubSettings(
             EndpointOf(options),
-            TokenOf(options),
+            offline ? null : TokenOf(options),
             Path.GetFullPath(CacheOf(options)),
-            options.Offline ?? (IsOn("HF_HUB_OFFLINE") || IsOn("TRANSFORMERS_OFFLINE")),
+            offline,
             options);
     }
 
@@ -41,9 +46,8 @@ internal sealed record HubSettings(Uri Endpoint, string? Token, string CacheFold
     {
         var (source, text) = options.Token is { } given
             ? (nameof(HubOptions.Token), given)
-            : TokenVariables
-                .Select(name => (name, Variable(name)))
-                .FirstOrDefault(pair => pair.Item2 is not null, TokenFile());
+            : TokenVariables.FirstOrDefault(name => Variable(name) is not null) is { } variable ? (variable, Variable(variable))
+            : TokenFile();
         var token = text?.Trim();
         return string.IsNullOrEmpty(token) ? null
             : token.Length <= LongestToken && token.All(c => c is > ' ' and < '\x7f') ? token
@@ -58,12 +62,17 @@ internal sealed record HubSettings(Uri Endpoint, string? Token, string CacheFold
             return (path, null);
         }
 
-        if (new FileInfo(path).Length > LongestToken)
+        try
         {
-            throw new ArgumentException($"{path}: expected an access token of at most {LongestToken} characters");
+            return new FileInfo(path).Length <= LongestToken
+                ? (path, File.ReadAllText(path))
+                : throw new ArgumentException($"{path}: expected an access token of at most {LongestToken} characters");
         }
-
-        return (path, File.ReadAllText(path));
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ArgumentException(
+                $"{path}: the access token in it cannot be read ({e.Message}). Put a token into the environment variable HF_TOKEN, or move the file away", e);
+        }
     }
 
     private static string CacheOf(HubOptions options) =>

@@ -8,7 +8,7 @@ public static class ModelHub
     /// <summary>
     /// Fetches what of a model the cache does not hold: configuration, tokenizer and safetensors weights, nothing else. Each
     /// file is checked against the size and the hash that the hub states; an interrupted download is continued by the next
-    /// call. If the hub gives no answer, what the cache holds of that revision is used, and the progress hears of it.
+    /// call. If the hub gives no answer, or 408, 429 or 5xx to every try, what the cache holds of that revision is used, and the progress hears of it.
     /// </summary>
     /// <param name="repository">Which model.</param>
     /// <param name="options">How; what they leave open comes from the environment.</param>

@@ -28,6 +28,7 @@ public static class CommandTests
             Runner.TestCase("help and version load no native library", HelpIsLight),
             Runner.TestCase("wrong command lines end with 2 and one line", UsageErrors),
             Runner.TestCase("wrong files end with 1 and one line", FileErrors),
+            Runner.TestCase("names in files give the terminal no commands", NoTerminalCommands),
             Runner.TestCase("runs that cannot be trained leave no folder", TrainingErrors),
         ]);
 
@@ -384,6 +385,41 @@ public static class CommandTests
             ReftProcess.Run([.. train, .. options]).Succeeded();
             return AdapterInfo.Read(adapter).Placements.Single().Intervention;
         }
+    }
+
+    private static void NoTerminalCommands()
+    {
+        // A colour and the window's title; C1 has commands of one character.
+        const string Evil = "\u001b[31mred\u001b]0;title\u0007\u009b";
+        const string Harmless = "?[31mred?]0;title??";
+        using var folder = TinyLlama.NewFolder();
+        ReftProcess.Run("inspect", folder.File(Evil)).FailedWith(1, Harmless);
+
+        var rows = Write(folder, "rows.jsonl", Enumerable.Range(0, 4).Select(i => JsonSerializer.Serialize(
+            new { input_ids = new[] { 1, 30 + i, 20 }, label = i % 2 == 0 ? Evil : "odd" })));
+        string[] train = ["train", "--model", TinyLlama.Folder, "--data", rows, "--task", "classification", "--epochs", "1"];
+        var refused = ReftProcess.Run([.. train, "--output", folder.File("none"), "--labels", "even,odd"]);
+        Check.Equal(1, refused.ExitCode, "exit code");
+        Check.That(
+            refused.Errors.Contains($"found '{Harmless}'", StringComparison.Ordinal) && !refused.Errors.Contains('\u001b'),
+            $"expected the label, found: {refused.Errors}");
+
+        var adapter = folder.File("adapter");
+        var trained = ReftProcess.Run([.. train, "--output", adapter]).Succeeded();
+        Check.That(!trained.Errors.Contains('\u001b') && !trained.Output.Contains('\u001b'), $"expected no command, found: {trained.Errors}{trained.Output}");
+        var shown = ReftProcess.Run("inspect", adapter).Succeeded().Output;
+        Check.That(shown.Contains(Harmless, StringComparison.Ordinal), $"expected the label, found: {shown}");
+        Check.That(shown.All(c => c == '\n' || !char.IsControl(c)), $"expected no command, found: {shown}");
+        Check.Equal(
+            Evil,
+            ReftProcess.Run("inspect", adapter, "--json").Succeeded().Json.Single().GetProperty("head").GetProperty("labels")[0].GetString(),
+            "the label in JSON, as it is");
+
+        var other = Write(folder, "long.jsonl", [JsonSerializer.Serialize(new { input_ids = new[] { 1, 2 }, label = new string('a', 100_000) })]);
+        train[4] = other;
+        var flood = ReftProcess.Run([.. train, "--output", folder.File("none"), "--labels", "even,odd"]);
+        Check.That(flood.Errors.Contains("long.jsonl:1", StringComparison.Ordinal), $"expected the row, found: {flood.Errors}");
+        Check.That(flood.Errors.Length < 4200, $"expected a message of bounded length, found {flood.Errors.Length} characters");
     }
 
     private static void FileErrors()

@@ -24,6 +24,7 @@ public static class DownloadTests
             Runner.TestCase("shards are fetched as the index names them", Shards),
             Runner.TestCase("a revision with a slash, and one that is not there", Revisions),
             Runner.TestCase("two at once fetch one body", OneBody),
+            Runner.TestCase("a lock that another holds is waited for, which is said once", WaitsForLock),
             Runner.TestCase("progress counts bytes and files", Progress),
             Runner.TestCase("a blob that was deleted or cut is fetched again", Repairs),
         ]);
@@ -146,10 +147,14 @@ public static class DownloadTests
 
         hub.Override = _ => null;
         hub.Fetch();
-        hub.Override = _ => Reply.Of(503);
-        var heard = new List<HubProgress>();
-        Check.Equal(hub.Snapshot, hub.Fetch(hub.Options with { Progress = new Heard(heard) }), "folder");
-        Check.That(heard is [{ Notice: { } notice }] && notice.Contains("503", StringComparison.Ordinal), $"expected a notice, found {string.Join(", ", heard)}");
+        foreach (var (status, wait) in new[] { (503, "0"), (429, "0"), (429, "86400"), (408, "0") })
+        {
+            hub.Override = _ => Reply.Of(status).With("Retry-After", wait);
+            var heard = new List<HubProgress>();
+            Check.Equal(hub.Snapshot, hub.Fetch(hub.Options with { Progress = new Heard(heard) }), "folder");
+            Check.That(
+                heard is [{ Notice: { } notice }] && notice.Contains($"{status}", StringComparison.Ordinal), $"expected a notice, found {string.Join(", ", heard)}");
+        }
 
         // A server that refuses is not one that is away.
         hub.Override = _ => Reply.Of(403);
@@ -202,6 +207,36 @@ public static class DownloadTests
         Check.Equal(1, hub.Bodies("model.safetensors").Count(asked => asked.Path.StartsWith("/storage", StringComparison.Ordinal)), "bodies");
     }
 
+    private static void WaitsForLock()
+    {
+        using var hub = new TinyHub();
+        var heard = new List<HubProgress>();
+        Directory.CreateDirectory(Path.GetDirectoryName(hub.Lock("model.safetensors"))!);
+        Task<string> run;
+        using (new FileStream(hub.Lock("model.safetensors"), FileMode.Create, FileAccess.ReadWrite, FileShare.None))
+        {
+            run = ModelHub.DownloadAsync(TinyHub.Repository, hub.Options with { Progress = new Heard(heard) });
+            Check.That(SpinWait.SpinUntil(() => Notices().Length > 0, TimeSpan.FromSeconds(20)), "expected a notice");
+
+            // Long enough for a few more tries.
+            Thread.Sleep(700);
+            Check.That(!run.IsCompleted, "expected it to wait");
+        }
+
+        Check.Equal(hub.Snapshot, run.GetAwaiter().GetResult(), "folder");
+        Check.That(
+            Notices() is [var notice] && notice.Contains("another process holds the lock of model.safetensors", StringComparison.Ordinal),
+            $"expected one notice, found {string.Join("; ", Notices())}");
+
+        string[] Notices()
+        {
+            lock (heard)
+            {
+                return [.. heard.Select(report => report.Notice).OfType<string>()];
+            }
+        }
+    }
+
     private static void Progress()
     {
         using var hub = new TinyHub();
@@ -232,6 +267,12 @@ public static class DownloadTests
 
     private sealed class Heard(List<HubProgress> reports) : IProgress<HubProgress>
     {
-        public void Report(HubProgress value) => reports.Add(value);
+        public void Report(HubProgress value)
+        {
+            lock (reports)
+            {
+                reports.Add(value);
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Expecto;
 using Expecto.CSharp;
 
@@ -29,8 +30,10 @@ public static class FailureTests
             Runner.TestCase("a body that always ends early fails with the numbers", AlwaysShort),
             Runner.TestCase("429 waits as long as the server asks, within bounds", TooManyRequests),
             Runner.TestCase("500 is tried again", ServerError),
+            Runner.TestCase("waits of more than a day, or of less than nothing, are refused", BadDelays),
             Runner.TestCase("401 and 403 name the variable of the token", NoAccess),
             Runner.TestCase("404 names repository and file", NotFound),
+            Runner.TestCase("a lock file that cannot be opened is an error, not a wait", BadLock),
             Runner.TestCase("repositories without safetensors say so", NoSafetensors),
         ]);
 
@@ -226,6 +229,18 @@ public static class FailureTests
         Check.Throws<HubException>(() => never.Fetch(never.Options with { Retries = 0 }), "500", "tried once");
     }
 
+    private static void BadDelays()
+    {
+        using var hub = new TinyHub();
+        foreach (var delay in new[] { TimeSpan.FromDays(1) + TimeSpan.FromTicks(1), TimeSpan.MaxValue, TimeSpan.FromTicks(-1) })
+        {
+            Check.Throws<ArgumentException>(() => hub.Fetch(hub.Options with { RetryDelay = delay }), "RetryDelay");
+        }
+
+        Check.Equal(0, hub.Server.Requests.Count, "requests");
+        hub.Fetch(hub.Options with { RetryDelay = TimeSpan.FromDays(1) });
+    }
+
     private static void NoAccess()
     {
         using var hub = new TinyHub();
@@ -245,6 +260,21 @@ public static class FailureTests
             () => ReftModel.LoadAsync("org/none", hub: hub.Options).GetAwaiter().GetResult(), "no model 'org/none'", "no folder 'org/none'");
         hub.Override = TinyHub.About(Weights, _ => Reply.Of(404));
         Check.Equal(HttpStatusCode.NotFound, hub.Refuses("org/tiny", Weights, "'main'").StatusCode, "status");
+    }
+
+    private static void BadLock()
+    {
+        using var hub = new TinyHub();
+        var path = hub.Lock(Weights);
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+
+        // No file to open: a socket. The link is there because addresses of sockets are short.
+        var address = Path.Combine(hub.Home, "s");
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(address));
+        File.CreateSymbolicLink(path, address);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        Check.Throws<IOException>(() => hub.Fetch(cancel: patience.Token), path, "cannot be opened");
     }
 
     private static void NoSafetensors()

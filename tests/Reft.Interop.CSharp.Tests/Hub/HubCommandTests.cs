@@ -16,6 +16,7 @@ public static class HubCommandTests
         [
             Runner.TestCase("score, train and inspect take a name, then the cache alone", TakesNames),
             Runner.TestCase("cache and token come from the environment", ReadsEnvironment),
+            Runner.TestCase("a token file that cannot be used matters only where it is needed", BadTokenFile),
             Runner.TestCase("wrong names, revisions and endpoints end with one line", Errors),
             Runner.TestCase("an interrupt of a download ends with 130, and the next run goes on", Interrupted),
             Runner.TestCase("HTTPS is never left for HTTP", NoDowngrade),
@@ -69,11 +70,42 @@ public static class HubCommandTests
         }
     }
 
+    private static void BadTokenFile()
+    {
+        using var hub = new TinyHub();
+        hub.Fetch();
+        var token = Path.Combine(hub.Home, "token");
+        string[] inspect = ["inspect", "org/tiny"];
+        (string, string)[] environment = [.. Environment(hub), ("HF_TOKEN_PATH", token)];
+
+        // Nobody else can read it meanwhile, not even root.
+        using (new FileStream(token, FileMode.Create, FileAccess.ReadWrite, FileShare.None))
+        {
+            ReftProcess.Run(inspect, environment).FailedWith(1, token, "cannot be read", "HF_TOKEN");
+        }
+
+        File.WriteAllText(token, new string('a', 5000));
+        ReftProcess.Run(inspect, environment).FailedWith(1, token, "at most 4096 characters");
+        var before = hub.Server.Requests.Count;
+        ReftProcess.Run([.. inspect, "--offline"], environment).Succeeded();
+        ReftProcess.Run([.. inspect, "--offline"], [.. environment, ("HF_TOKEN", "no token")]).Succeeded();
+        Check.Equal(before, hub.Server.Requests.Count, "requests, offline");
+        ReftProcess.Run(inspect, [.. environment, ("HF_TOKEN", "hf_variable")]).Succeeded();
+        Check.Equal("Bearer hf_variable", hub.Server.Requests[^1].Header("Authorization"), "the token");
+    }
+
     private static void Errors()
     {
         using var hub = new TinyHub();
         ReftProcess.Run(["inspect", "org/none"], Environment(hub)).FailedWith(1, "no model 'org/none'");
         ReftProcess.Run(["inspect", "org/tiny", "--revision", "../x"], Environment(hub)).FailedWith(1, "'../x' is no revision");
+        foreach (var revision in new[] { "main", TinyHub.Commit })
+        {
+            ReftProcess.Run(["inspect", $"org/tiny@{TinyHub.Commit}", "--revision", revision], Environment(hub))
+                .FailedWith(1, $"'org/tiny@{TinyHub.Commit}'", "--revision");
+        }
+
+        Check.Equal(1, hub.Server.Requests.Count, "requests: that for org/none");
         ReftProcess.Run(["inspect", TinyLlama.Folder, "--revision", "main"], Environment(hub)).FailedWith(1, "--revision", "is a folder");
         ReftProcess.Run(["inspect", "org/tiny", "--offline"], Environment(hub)).FailedWith(1, "org/tiny", "offline");
         ReftProcess.Run(["inspect", "org/tiny"], [.. Environment(hub), ("HF_ENDPOINT", "http://example.invalid")]).FailedWith(1, "HF_ENDPOINT", "https");

@@ -78,6 +78,8 @@ internal sealed class TinyHub : IDisposable
 
     public string Blob(string file) => Path.Combine(Folder, "blobs", Etag(file));
 
+    public string Lock(string file) => Path.Combine(Cache, ".locks", "models--org--tiny", Etag(file) + ".lock");
+
     public string Incomplete(string file) => Blob(file) + ".incomplete";
 
     public string Fetch(HubOptions? options = null, CancellationToken cancel = default) =>
