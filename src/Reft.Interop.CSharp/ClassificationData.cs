@@ -1,3 +1,5 @@
+using Reft.Internal;
+
 namespace Reft;
 
 /// <summary>Labelled rows to train on or to evaluate; they are tokenised by the model that trains on them.</summary>
@@ -29,7 +31,7 @@ public sealed class ClassificationData
 
     /// <summary>
     /// The head that suits the rows: a regression where all have numbers and not all of them are whole, else the labels
-    /// that they have, in alphabetical order, or 0 … n where all are whole numbers.
+    /// that they have, in alphabetical order, or by value where all are whole numbers.
     /// </summary>
     /// <param name="problem">What is to be predicted; where it is not given, what the rows look like.</param>
     /// <exception cref="InvalidDataException">A row has no label.</exception>
@@ -53,17 +55,12 @@ public sealed class ClassificationData
         IEnumerable<string> LabelsOf(LabelledRow row, int index) =>
             row.Labels is { } several && found == ClassifierProblem.MultiLabel ? several
             : row.Label is { } label ? [label]
-            : throw new InvalidDataException($"{row.Source ?? $"row {index}"}: field 'label': expected a label, found none");
+            : throw new InvalidDataException($"{row.Source ?? $"row {index}"}: field 'label': expected a label, found {RowTargets.Found(row)}");
     }
 
-    private const int MostNumberedLabels = 65536;
-
-    private static IReadOnlyList<string> InOrder(string[] labels)
-    {
-        var numbers = labels.Select(label => int.TryParse(
-            label, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out var number) ? number : -1).ToArray();
-        return numbers.Length > 0 && numbers.All(number => number is >= 0 and < MostNumberedLabels)
-            ? [.. Enumerable.Range(0, numbers.Max() + 1).Select(number => number.ToString(System.Globalization.CultureInfo.InvariantCulture))]
+    // Numbers by their value, names by their letters.
+    private static IReadOnlyList<string> InOrder(string[] labels) =>
+        labels.All(label => RowTargets.NumberOf(label) is not null)
+            ? [.. labels.OrderBy(RowTargets.NumberOf)]
             : [.. labels.Order(StringComparer.Ordinal)];
-    }
 }

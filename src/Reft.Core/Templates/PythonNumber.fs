@@ -34,7 +34,12 @@ module internal PythonNumber =
             let exponent =
                 match shortest.IndexOf 'E' with
                 | -1 ->
-                    let point = if mantissa.Contains '.' then mantissa.IndexOf '.' else mantissa.Length
+                    let point =
+                        if mantissa.Contains '.' then
+                            mantissa.IndexOf '.'
+                        else
+                            mantissa.Length
+
                     let whole = mantissa.Substring(0, point).TrimStart('-', '0')
 
                     if whole <> "" then

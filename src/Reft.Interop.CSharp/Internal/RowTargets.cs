@@ -27,16 +27,24 @@ internal sealed class RowTargets(Core.SequenceTask task)
         };
     }
 
-    // A name first: labels may be called 1, 2, 3.
+    /// <summary>The whole number that a label is written as; null where it is a name.</summary>
+    public static int? NumberOf(string label) =>
+        int.TryParse(label, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+        && number.ToString(CultureInfo.InvariantCulture) == label
+            ? number
+            : null;
+
+    // A number stands for a name only where no name is a number: labels may be called 1, 2, 3.
     private int Number(string label, string field, string source) =>
         _numbers.TryGetValue(label, out var known) ? known
-        : int.TryParse(label, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number < task.Labels.Length ? number
+        : NumberOf(label) is { } number && number < task.Labels.Length && task.Labels.All(name => NumberOf(name) is null) ? number
         : throw RowForm.Refuse(
             source,
             field,
             $"expected one of {string.Join(", ", task.Labels.Take(20))}{(task.Labels.Length > 20 ? ", …" : "")}, or its number, found '{label}'");
 
-    private static string Found(LabelledRow row) =>
+    /// <summary>What a row is labelled with, for complaints.</summary>
+    public static string Found(LabelledRow row) =>
         row.Labels is not null ? "several labels"
         : row.Label is { } label ? $"'{label}'"
         : row.Value is { } value ? value.ToString(CultureInfo.InvariantCulture)

@@ -26,6 +26,7 @@ public static class CommandTests
             Runner.TestCase("an interrupt before the first step saves nothing", InterruptedEarly),
             Runner.TestCase("a reader that stops early ends it quietly", ClosedPipe),
             Runner.TestCase("help and version load no native library", HelpIsLight),
+            Runner.TestCase("docs/cli.md shows the help that there is", DocumentedHelp),
             Runner.TestCase("wrong command lines end with 2 and one line", UsageErrors),
             Runner.TestCase("wrong files end with 1 and one line", FileErrors),
             Runner.TestCase("names in files give the terminal no commands", NoTerminalCommands),
@@ -301,6 +302,18 @@ public static class CommandTests
             ReftProcess.Run(arguments, [("LD_DEBUG", "files"), ("LD_DEBUG_OUTPUT", log)]).Succeeded();
             return Directory.GetFiles(folder.Path, Path.GetFileName(log) + "*")
                 .Any(file => File.ReadAllText(file).Contains("libtorch", StringComparison.Ordinal));
+        }
+    }
+
+    private static void DocumentedHelp()
+    {
+        var page = File.ReadAllText(RepositoryFiles.At("docs/cli.md"));
+        var blocks = System.Text.RegularExpressions.Regex.Matches(page, "^## ([a-z-]+)\n\n```text\n(.*?)\n```", System.Text.RegularExpressions.RegexOptions.Singleline | System.Text.RegularExpressions.RegexOptions.Multiline);
+        Check.That(blocks.Count >= 9, $"expected a block for each command, found {blocks.Count}");
+        foreach (System.Text.RegularExpressions.Match block in blocks)
+        {
+            var help = ReftProcess.Run(block.Groups[1].Value, "--help").Succeeded().Output;
+            Check.Equal(help.Trim(), block.Groups[2].Value.Trim(), block.Groups[1].Value);
         }
     }
 
