@@ -155,7 +155,7 @@ module RopeKeys =
         let width = int (float config.Heads.HeadDim * config.RotaryShare)
 
         let angles =
-            [ for length in [ 1; config.Context; 2 * min config.Context (maximumContext / 2) ] do
+            [ for length in [ 1; config.Context ] do
                   yield! Rotary.inverseFrequencies width config.RopeTheta config.RopeScaling length
               match config.LocalRopeTheta with
               | Some theta -> yield! Rotary.inverseFrequencies width theta RopeScaling.Default 1

@@ -148,10 +148,9 @@ let tests =
                   [ "'factor'"; "in 'rope_scaling'"; "missing" ]
                   (withKey "rope_scaling" """{"rope_type":"linear"}""")
 
-              for scaling in
-                  [ """{"rope_type":"dynamic","factor":0.01}"""
-                    """{"rope_type":"linear","factor":1e-40}""" ] do
-                  refuses [ "rotary embedding"; "above 0" ] (withKey "rope_parameters" scaling)
+              refuses
+                  [ "rotary embedding"; "above 0" ]
+                  (withKey "rope_parameters" """{"rope_type":"linear","factor":1e-40}""")
 
               refuses [ "'rms_norm_eps'"; "fp32" ] (withKey "rms_norm_eps" "1e300")
 
