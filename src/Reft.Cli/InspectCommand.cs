@@ -202,7 +202,7 @@ internal static class InspectCommand
             yield return $"head            {head}: {string.Join(", ", head.Labels)}";
         }
 
-        yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {string.Join(", ", facts.EosIds)}";
+        yield return $"vocabulary      {facts.VocabularySize}; context {facts.ContextLength}; EOS {(facts.EosIds.Count == 0 ? "none" : string.Join(", ", facts.EosIds))}";
         yield return model.Tokenizer is { } tokenizer
             ? $"tokenizer       {tokenizer.VocabularySize} tokens"
             : model.TokenizerProblem is { } problem

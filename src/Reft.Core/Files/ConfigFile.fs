@@ -26,7 +26,16 @@ module ConfigFile =
     /// </exception>
     let read (path: string) : ModelConfig =
         let root = JsonValue.read MaximumBytes path
-        let kind = JsonValue.field "model_type" root
+
+        let kind =
+            match JsonValue.tryField "model_type" root with
+            | Some kind -> kind
+            | None ->
+                raise (
+                    InvalidDataException
+                        $"{path}: key 'model_type' is missing or null: expected a supported model type ({Families.names})"
+                )
+
 
         match JsonValue.tryField "quantization_config" root with
         | Some quantised ->

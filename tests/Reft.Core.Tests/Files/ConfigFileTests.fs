@@ -128,6 +128,7 @@ let tests =
           }
 
           test "what Reft does not compute is refused by name" {
+              refuses [ "'model_type'"; "missing"; "llama, mistral" ] (without "model_type")
               refuses [ "'model_type'"; "llama"; "found \"t5\"" ] (withKey "model_type" "\"t5\"")
 
               refuses
