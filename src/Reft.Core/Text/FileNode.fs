@@ -95,23 +95,19 @@ module internal FileNode =
         | JsonValueKind.False -> false
         | _ -> expect "true or false" node
 
-    /// A token id.
-    let id (node: FileNode) : int =
-        match node.Value.ValueKind with
-        | JsonValueKind.Number ->
-            match node.Value.TryGetInt32() with
-            | true, id when id >= 0 -> id
-            | _ -> expect $"a token id of 0 … {Int32.MaxValue}" node
-        | _ -> expect "a token id" node
-
-    /// A whole number of 0 … 2³¹ − 1.
-    let natural (node: FileNode) : int =
+    let private whole (what: string) (node: FileNode) : int =
         match node.Value.ValueKind with
         | JsonValueKind.Number ->
             match node.Value.TryGetInt32() with
             | true, n when n >= 0 -> n
-            | _ -> expect $"a whole number of 0 … {Int32.MaxValue}" node
-        | _ -> expect "a whole number" node
+            | _ -> expect $"{what} of 0 … {Int32.MaxValue}" node
+        | _ -> expect what node
+
+    /// A token id.
+    let id (node: FileNode) : int = whole "a token id" node
+
+    /// A whole number of 0 … 2³¹ − 1.
+    let natural (node: FileNode) : int = whole "a whole number" node
 
     let float (node: FileNode) : float =
         match node.Value.ValueKind with

@@ -94,6 +94,12 @@ module internal Protobuf =
                   Bytes = bytes
                   Offset = offset }
 
+    /// What a message makes of a state, field by field.
+    let fold (file: string) (message: ReadOnlyMemory<byte>) (step: 'S -> ProtobufField -> 'S) (start: 'S) : 'S =
+        let state = ref start
+        fields file message (fun field -> state.Value <- step state.Value field)
+        state.Value
+
     let private expect file (what: string) (wire: int) (field: ProtobufField) =
         if field.Wire <> wire then
             fail file field.Offset $"expected {what} as field {field.Number}, found the wire type {field.Wire}"

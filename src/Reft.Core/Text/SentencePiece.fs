@@ -58,91 +58,76 @@ module internal SentencePieceModel =
         | other -> fail file $"expected a type of 1 … 6 for a piece, found {other}"
 
     let private readPiece file (message: ReadOnlyMemory<byte>) : SentencePiece =
-        let read =
-            ref
-                { Text = ""
-                  Score = 0.0f
-                  Kind = PieceKind.Normal }
-
-        Protobuf.fields file message (fun field ->
-            match field.Number with
-            | 1 ->
-                read.Value <-
-                    { read.Value with
+        let piece =
+            { Text = ""
+              Score = 0.0f
+              Kind = PieceKind.Normal }
+            |> Protobuf.fold file message (fun piece field ->
+                match field.Number with
+                | 1 ->
+                    { piece with
                         Text = Protobuf.string file field }
-            | 2 ->
-                read.Value <-
-                    { read.Value with
+                | 2 ->
+                    { piece with
                         Score = Protobuf.float32 file field }
-            | 3 ->
-                read.Value <-
-                    { read.Value with
+                | 3 ->
+                    { piece with
                         Kind = Protobuf.int32 file field |> kindOf file }
-            | _ -> ())
+                | _ -> piece)
 
-        if read.Value.Text = "" then
+        if piece.Text = "" then
             fail file "a piece has no characters"
 
-        read.Value
+        piece
 
     let private readTrainer (message: ReadOnlyMemory<byte>) (model: SentencePieceModel) : SentencePieceModel =
         let file = model.File
-        let read = ref model
 
-        Protobuf.fields file message (fun field ->
-            let model = read.Value
-
-            read.Value <-
-                match field.Number with
-                | 3 ->
-                    match Protobuf.int32 file field with
-                    | 1 -> { model with IsBpe = false }
-                    | 2 -> { model with IsBpe = true }
-                    | other ->
-                        fail
-                            file
-                            $"trainer_spec.model_type: expected 1 (Unigram) or 2 (BPE), found {other}: words and characters are not supported"
-                | 24 when Protobuf.bool file field ->
-                    fail file "trainer_spec.treat_whitespace_as_suffix: that is not supported"
-                | 35 ->
-                    { model with
-                        ByteFallback = Protobuf.bool file field }
-                | 41 ->
-                    { model with
-                        Bos = Protobuf.int32 file field }
-                | 42 ->
-                    { model with
-                        Eos = Protobuf.int32 file field }
-                | 43 ->
-                    { model with
-                        Pad = Protobuf.int32 file field }
-                | _ -> model)
-
-        read.Value
+        model
+        |> Protobuf.fold file message (fun model field ->
+            match field.Number with
+            | 3 ->
+                match Protobuf.int32 file field with
+                | 1 -> { model with IsBpe = false }
+                | 2 -> { model with IsBpe = true }
+                | other ->
+                    fail
+                        file
+                        $"trainer_spec.model_type: expected 1 (Unigram) or 2 (BPE), found {other}: words and characters are not supported"
+            | 24 when Protobuf.bool file field ->
+                fail file "trainer_spec.treat_whitespace_as_suffix: that is not supported"
+            | 35 ->
+                { model with
+                    ByteFallback = Protobuf.bool file field }
+            | 41 ->
+                { model with
+                    Bos = Protobuf.int32 file field }
+            | 42 ->
+                { model with
+                    Eos = Protobuf.int32 file field }
+            | 43 ->
+                { model with
+                    Pad = Protobuf.int32 file field }
+            | _ -> model)
 
     let private readNormalizer (message: ReadOnlyMemory<byte>) (model: SentencePieceModel) : SentencePieceModel =
         let file = model.File
-        let read = ref model
 
-        Protobuf.fields file message (fun field ->
-            let model = read.Value
-
-            read.Value <-
-                match field.Number with
-                | 2 ->
-                    { model with
-                        Charsmap = Protobuf.bytes file field }
-                | 3 ->
-                    { model with
-                        AddDummyPrefix = Protobuf.bool file field }
-                | 4 ->
-                    { model with
-                        RemoveExtraSpaces = Protobuf.bool file field }
-                | 5 when not (Protobuf.bool file field) ->
-                    fail file "normalizer_spec.escape_whitespaces is false: that is not supported"
-                | _ -> model)
-
-        read.Value
+        model
+        |> Protobuf.fold file message (fun model field ->
+            match field.Number with
+            | 2 ->
+                { model with
+                    Charsmap = Protobuf.bytes file field }
+            | 3 ->
+                { model with
+                    AddDummyPrefix = Protobuf.bool file field }
+            | 4 ->
+                { model with
+                    RemoveExtraSpaces = Protobuf.bool file field }
+            | 5 when not (Protobuf.bool file field) ->
+                fail file "normalizer_spec.escape_whitespaces is false: that is not supported"
+            | _ -> model)
 
     /// The model of a file's bytes.
     let parse (file: string) (bytes: ReadOnlyMemory<byte>) : SentencePieceModel =
