@@ -169,6 +169,72 @@ module Checkpoint =
         | None, torch.ScalarType.Float16 when options.Device.``type`` = DeviceType.CPU -> torch.bfloat16
         | None, dtype -> dtype
 
+    /// The linear maps that a family asks for, by their names.
+    let private linearMaps (build: Weights -> Transformer) (weights: Weights) =
+        let maps = Dictionary<string, struct (LinearEntry * Linear)>(StringComparer.Ordinal)
+
+        { weights with
+            Linear =
+                fun entry ->
+                    let linear = weights.Linear entry
+                    maps[entry.Name] <- struct (entry, linear)
+                    linear }
+        |> build
+        |> ignore
+
+        maps
+
+    /// Refuses an adapter with a matrix for a map that the model has not, or has in another shape.
+    let private requireFit
+        (family: Family)
+        (folder: string)
+        (maps: Dictionary<string, struct (LinearEntry * Linear)>)
+        (adapter: LoraAdapter)
+        =
+        for KeyValue(name, update) in adapter.Updates do
+            let refuse reason =
+                raise (InvalidDataException $"{folder}: '{name}' {reason}")
+
+            match maps.TryGetValue name with
+            | true, struct (_, linear) ->
+                let inputs, outputs = Linear.inputs linear, Linear.outputs linear
+
+                if (outputs, inputs) <> (update.Up.shape[0], update.Down.shape[1]) then
+                    refuse
+                        $"has {inputs} inputs and {outputs} outputs, and the adapter's matrices {update.Down.shape[1]} and {update.Up.shape[0]}: it is of another model"
+            | _ -> refuse $"is no linear map of the {family.Name} model: expected one of its blocks' or the head's"
+
+    /// Adds an adapter to the matrices themselves.
+    let private merge
+        (store: WeightStore)
+        (maps: Dictionary<string, struct (LinearEntry * Linear)>)
+        (adapter: LoraAdapter)
+        =
+        for KeyValue(name, update) in adapter.Updates do
+            let struct (entry, _) = maps[name]
+            store.Change entry (PeftLora.merged entry.Transposed update)
+
+    /// What stands beside each map: copies of an adapter's matrices, which join those that the model will own.
+    let private beside (device: torch.Device) (owned: ResizeArray<Tensor>) (adapter: LoraAdapter) =
+        let keep (tensor: Tensor) =
+            use _ = torch.NewDisposeScope()
+            let kept = tensor.``to``(device).clone().DetachFromDisposeScope()
+            owned.Add kept
+            kept
+
+        let updates =
+            dict
+                [ for KeyValue(name, update) in adapter.Updates do
+                      name,
+                      [ { update with
+                            Down = keep update.Down
+                            Up = keep update.Up } ] ]
+
+        fun name ->
+            match updates.TryGetValue name with
+            | true, found -> found
+            | _ -> []
+
     /// <summary>
     /// Loads a model folder: <c>config.json</c> and its safetensors weights. On a CPU and in the file's own dtype nothing
     /// is copied: the weights are the mapped file.
@@ -223,65 +289,17 @@ module Checkpoint =
                 | None -> build plain, fingerprint
                 | Some lora ->
                     use adapter = PeftLora.load config lora.Folder
-                    let maps = Dictionary<string, struct (LinearEntry * Linear)>(StringComparer.Ordinal)
+                    let maps = linearMaps build plain
+                    requireFit family lora.Folder maps adapter
 
-                    let noted =
-                        { plain with
-                            Linear =
-                                fun entry ->
-                                    let linear = plain.Linear entry
-                                    maps[entry.Name] <- struct (entry, linear)
-                                    linear }
-
-                    build noted |> ignore
-
-                    for KeyValue(name, update) in adapter.Updates do
-                        let refuse reason =
-                            raise (InvalidDataException $"{lora.Folder}: '{name}' {reason}")
-
-                        match maps.TryGetValue name with
-                        | true, struct (_, linear) ->
-                            let inputs, outputs = Linear.inputs linear, Linear.outputs linear
-
-                            if (outputs, inputs) <> (update.Up.shape[0], update.Down.shape[1]) then
-                                refuse
-                                    $"has {inputs} inputs and {outputs} outputs, and the adapter's matrices {update.Down.shape[1]} and {update.Up.shape[0]}: it is of another model"
-                        | _ ->
-                            refuse
-                                $"is no linear map of the {family.Name} model: expected one of its blocks' or the head's"
-
-                    let model =
+                    let weights =
                         if lora.Merge then
-                            for KeyValue(name, update) in adapter.Updates do
-                                let struct (entry, _) = maps[name]
-                                store.Change entry (PeftLora.merged entry.Transposed update)
-
-                            build plain
-                        else
-                            let updates =
-                                dict
-                                    [ for KeyValue(name, update) in adapter.Updates do
-                                          let move (tensor: Tensor) =
-                                              use _ = torch.NewDisposeScope()
-
-                                              let moved = tensor.``to``(options.Device).clone().DetachFromDisposeScope()
-
-                                              owned.Add moved
-                                              moved
-
-                                          name,
-                                          [ { update with
-                                                Down = move update.Down
-                                                Up = move update.Up } ] ]
-
+                            merge store maps adapter
                             plain
-                            |> Weights.withUpdates (fun name ->
-                                match updates.TryGetValue name with
-                                | true, found -> found
-                                | _ -> [])
-                            |> build
+                        else
+                            plain |> Weights.withUpdates (beside options.Device owned adapter)
 
-                    model, PeftLora.fingerprint adapter fingerprint
+                    build weights, PeftLora.fingerprint adapter fingerprint
 
             store.Complete()
             new LoadedModel(folder, model, store, eosIds, fingerprint, List.ofSeq owned)
