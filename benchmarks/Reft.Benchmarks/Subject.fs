@@ -18,18 +18,7 @@ let private llama: ModelConfig =
         Layers = 8
         Heads = { Heads = 8; KvHeads = 8; HeadDim = 64 }
         Intermediate = 1376
-        Vocabulary = 32000
-        Context = 2048
-        NormEpsilon = 1e-6
-        RopeTheta = 10000.0
-        RopeScaling = RopeScaling.Default
-        TiedHead = false
-        AttentionBias = false
-        MlpBias = false
-        Activation = "silu"
-        BosId = Some 1
-        EosIds = [ 2 ]
-        PadId = None }
+        Vocabulary = 32000 }
 
 /// The configuration on which pyreft was measured: LoReFT of rank 4 at all layers, f2+l2, tied.
 let pyreft () : Subject =

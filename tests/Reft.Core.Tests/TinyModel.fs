@@ -13,14 +13,7 @@ let config: ModelConfig =
         Vocabulary = 40
         Context = 64
         NormEpsilon = 1e-5
-        RopeTheta = 10000.0
-        RopeScaling = RopeScaling.Default
-        TiedHead = false
         AttentionBias = true
-        MlpBias = false
-        Activation = "silu"
-        BosId = Some 1
-        EosIds = [ 2 ]
         PadId = Some 0 }
 
 /// Every weight of a shape, drawn from a seed.

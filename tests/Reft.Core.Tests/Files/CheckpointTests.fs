@@ -21,11 +21,7 @@ let private config: ModelConfig =
         RopeScaling = RopeScaling.Llama3(8.0, 1.0, 4.0, 32)
         TiedHead = true
         AttentionBias = true
-        MlpBias = false
-        Activation = "silu"
-        BosId = Some 1
-        EosIds = [ 2; 3 ]
-        PadId = None }
+        EosIds = [ 2; 3 ] }
 
 let private weights (dtype: torch.ScalarType) (config: ModelConfig) =
     Llama.tensors config

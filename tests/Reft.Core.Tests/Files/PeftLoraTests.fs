@@ -85,6 +85,19 @@ let private refuses (fragments: string list) (config': JsonObject -> unit) (tens
         Golden.throwsWith<InvalidDataException> fragments (fun () ->
             PeftLora.load config (written folder config' tensors) |> ignore))
 
+/// The interventions of the run with LoRA and LoReFT.
+let private besideLora: ReftSpec =
+    Loreft.create
+        { Loreft.options 4 with
+            Orthonormal = Orthonormal.householder }
+    |> at
+        (blockOutput [ 1; 3 ])
+        (Positions.Pyreft
+            { First = 2
+              Last = 2
+              Padding = PyreftPadding.NextToken })
+    |> tied
+
 /// A run of peft's, alone or with LoReFT, with everything that it trained: the low-rank matrices as parameters.
 let private reproduces case =
     let golden = Golden.tensors [ "d_e2e"; case; "tensors.safetensors" ]
@@ -113,20 +126,7 @@ let private reproduces case =
                   if name.StartsWith($"{moment}.{start}", StringComparison.Ordinal) then
                       Parameters.entry Role.Undecayed (name.Substring($"{moment}.{start}".Length)) tensor ]
 
-    let spec =
-        if alone then
-            []
-        else
-            Loreft.create
-                { Loreft.options 4 with
-                    Orthonormal = Orthonormal.householder }
-            |> at
-                (blockOutput [ 1; 3 ])
-                (Positions.Pyreft
-                    { First = 2
-                      Last = 2
-                      Padding = PyreftPadding.NextToken })
-            |> tied
+    let spec = if alone then [] else besideLora
 
     let family = Families.ofConfig loaded.Config
 
@@ -278,17 +278,7 @@ let tests =
                             |> Parameters.prefixed $"layers.{layer}.block_output" ]
                       |> Parameters.concat
 
-                  let spec =
-                      Loreft.create
-                          { Loreft.options 4 with
-                              Orthonormal = Orthonormal.householder }
-                      |> at
-                          (blockOutput [ 1; 3 ])
-                          (Positions.Pyreft
-                              { First = 2
-                                Last = 2
-                                Padding = PyreftPadding.NextToken })
-                      |> tied
+                  let spec = besideLora
 
                   let batch = firstBatch "lora_plus_loreft"
 
