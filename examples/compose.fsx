@@ -90,7 +90,11 @@ let compare name what =
 
     let result =
         TrainState.create (Rng.ofSeed 42L) theta
-        |> Fit.run options (Loss.reft spec model) (Array.map example train) [||] (fun _ _ -> ()) CancellationToken.None
+        |> Fit.run
+            options
+            (FitTask.create (Loss.reft spec model) (Array.map example train))
+            (fun _ _ -> ())
+            CancellationToken.None
 
     use trained = Reft.bind spec result.State.Parameters
     let after = lossOf [ trained ]

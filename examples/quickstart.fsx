@@ -108,12 +108,12 @@ let before = score []
 printfn $"Before: says the answer {before.Says:P1}, ranks it first of four {before.Ranks:P1}"
 printfn $"Training {theta.TrainableCount:N0} parameters, {percent:F2}%% of the model's"
 
-let report (progress: FitProgress) (_: TrainState) =
+let report (progress: FitProgress) (_: FitState) =
     if progress.Report.Step % 25 = 0 then
         let heldOut =
             match progress.Evaluation with
-            | Some loss -> $"   held out {loss:F3}"
-            | None -> ""
+            | (_, loss) :: _ -> $"   held out {loss:F3}"
+            | [] -> ""
 
         printfn $"  step %3d{progress.Report.Step} of {progress.TotalSteps}   loss {progress.Report.Loss:F3}{heldOut}"
 
@@ -123,9 +123,8 @@ let result =
         { Fit.defaults with
             LearningRate = 2e-3
             Epochs = 3 }
-        (Loss.reft spec model)
-        (train |> Array.map example)
-        (heldOut |> Array.map example)
+        (FitTask.create (Loss.reft spec model) (train |> Array.map example)
+         |> FitTask.holdingOut PaddingSide.Right 8 (heldOut |> Array.map example))
         report
         CancellationToken.None
 

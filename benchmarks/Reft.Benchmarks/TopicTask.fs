@@ -82,10 +82,10 @@ let train (tokenizer: TextTokenizer) (model: LoadedModel) (spec: ReftSpec) : Tra
             { Fit.defaults with
                 LearningRate = 2e-3
                 Epochs = 3 }
-            (Loss.reft spec model.Model)
-            (trainRows () |> Array.map (example tokenizer model))
-            [||]
+            (trainRows ()
+             |> Array.map (example tokenizer model)
+             |> FitTask.create (Loss.reft spec model.Model))
             (fun _ _ -> ())
             CancellationToken.None
 
-    result.State
+    result.State.Train

@@ -33,14 +33,27 @@ type LoadOptions =
 [<Sealed>]
 type LoadedModel
     internal
-    (folder: string, model: Transformer, store: WeightStore, eosIds: int list, fingerprint: string, owned: Tensor list)
-    =
+    (
+        folder: string,
+        model: Transformer,
+        build: (Weights -> Weights) -> Transformer,
+        store: WeightStore,
+        eosIds: int list,
+        fingerprint: string,
+        owned: Tensor list
+    ) =
 
     /// <summary>The folder it was loaded from.</summary>
     member _.Folder: string = folder
 
     /// <summary>The model itself.</summary>
     member _.Model: Transformer = model
+
+    /// <summary>
+    /// The same model from other weights, e.g. those that training reaches: <paramref name="change"/> maps where its weights
+    /// come from. Nothing is copied, so that it may be built anew for each step.
+    /// </summary>
+    member _.Build(change: Weights -> Weights) : Transformer = build change
 
     /// <summary>Its shape.</summary>
     member _.Config: ModelConfig = model.Config
@@ -284,9 +297,9 @@ module Checkpoint =
             let plain = store.Weights
             let fingerprint = Fingerprint.ofWeights config weights
 
-            let model, fingerprint =
+            let weights, fingerprint =
                 match options.Lora with
-                | None -> build plain, fingerprint
+                | None -> plain, fingerprint
                 | Some lora ->
                     use adapter = PeftLora.load config lora.Folder
                     let maps = linearMaps build plain
@@ -299,10 +312,20 @@ module Checkpoint =
                         else
                             plain |> Weights.withUpdates (beside options.Device owned adapter)
 
-                    build weights, PeftLora.fingerprint adapter fingerprint
+                    weights, PeftLora.fingerprint adapter fingerprint
 
+            let model = build weights
             store.Complete()
-            new LoadedModel(folder, model, store, eosIds, fingerprint, List.ofSeq owned)
+
+            new LoadedModel(
+                folder,
+                model,
+                (fun change -> weights |> change |> build),
+                store,
+                eosIds,
+                fingerprint,
+                List.ofSeq owned
+            )
         with _ ->
             (store :> IDisposable).Dispose()
 

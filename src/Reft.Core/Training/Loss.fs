@@ -12,74 +12,67 @@ type Loss = Batch -> Parameters -> Tensor
 [<RequireQualifiedAccess>]
 module Loss =
 
-    /// The mean cross-entropy of a batch's scored tokens: the head reads no other position.
-    let private causal (tuned: Context -> Transformer) (batch: Batch) (context: Context) : Tensor =
+    /// <summary>
+    /// The hidden states of a batch's scored tokens, which the head reads, and the ids to predict. A loss of next tokens reads
+    /// no other position. [scored, hidden], [scored] int64
+    /// </summary>
+    let scored (batch: Batch) (context: Context) (model: Transformer) : struct (Tensor * Tensor) =
         if batch.Scored.Length = 0 then
             invalidArg (nameof batch) "no token of the batch is scored: expected at least one label that is not -100"
 
-        let tuned = tuned context
-        let head = Transformer.causalHead tuned
-        let hidden = tuned |> Transformer.residual context (Batch.ids tuned.Device batch)
-        let rows = (torch.tensor batch.Scored).``to`` tuned.Device
-        let targets = (torch.tensor batch.Targets).``to`` tuned.Device
+        let hidden = model |> Transformer.residual context (Batch.ids model.Device batch)
+        let rows = (torch.tensor batch.Scored).``to`` model.Device
+        let targets = (torch.tensor batch.Targets).``to`` model.Device
 
-        let scored =
-            hidden.view(-1L, int64 tuned.Config.Hidden).index_select(0L, rows) // [scored, hidden]
-            |> tuned.Norm
+        struct (hidden.view(-1L, int64 model.Config.Hidden).index_select(0L, rows) |> model.Norm, targets)
 
-        CrossEntropy.mean context.Attention head scored targets
+    /// <summary>
+    /// The mean next-token loss of a batch's scored tokens. It has a first derivative; <see cref="M:Reft.Core.TunedModule.smooth"/>
+    /// gives all.
+    /// </summary>
+    let language (tuned: Tuned) : Loss =
+        fun batch theta ->
+            let struct (context, model) = tuned |> Tuned.attach batch theta
+            let head = Transformer.causalHead model
+            let struct (hidden, targets) = model |> scored batch context
+            CrossEntropy.mean context.Attention head hidden targets
 
-    let private contextOf (batch: Batch) (model: Transformer) = Batch.context model batch
+    /// <summary>
+    /// The mean loss of rows that are labelled as a whole, by a classification head whose parameters are among those that are
+    /// trained (see <see cref="M:Reft.Core.SequenceLossModule.mean"/>).
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">A row has no label, or one that is not of the task.</exception>
+    let sequence (classifier: Classifier) (tuned: Tuned) : Loss =
+        fun batch theta ->
+            let struct (context, model) = tuned |> Tuned.attach batch theta
+
+            model
+            |> Classifier.run classifier.Head theta context (Batch.ids model.Device batch)
+            |> SequenceLoss.mean classifier.Task batch
 
     /// <summary>
     /// The next-token loss of a frozen model with a spec attached, as a function of the spec's parameters. It has a first
     /// derivative; <see cref="M:Reft.Core.LossModule.reftSmooth"/> has all.
     /// </summary>
-    let reft (spec: ReftSpec) (model: Transformer) : Loss =
-        fun batch theta ->
-            model
-            |> contextOf batch
-            |> causal (fun context -> model |> Reft.attach spec theta context) batch
+    let reft (spec: ReftSpec) (model: Transformer) : Loss = model |> Tuned.reft spec |> language
 
     /// <summary>
     /// <see cref="M:Reft.Core.LossModule.reft"/> with a context that more is known of, such as the activations of a
     /// source run that an interchange reads: <paramref name="prepare"/> maps the batch and its context to that context.
     /// </summary>
     let reftIn (prepare: Batch -> Context -> Context) (spec: ReftSpec) (model: Transformer) : Loss =
-        fun batch theta ->
-            model
-            |> contextOf batch
-            |> prepare batch
-            |> causal (fun context -> model |> Reft.attach spec theta context) batch
+        model |> Tuned.reft spec |> Tuned.preparing prepare |> language
 
     /// <summary>
-    /// The loss of rows that are labelled as a whole, on a frozen model with a spec attached and a classification head, as a
-    /// function of the parameters of both (see <see cref="M:Reft.Core.SequenceLossModule.mean"/>). It has a first derivative.
-    /// <paramref name="prepare"/> maps a batch and its context to a context that more is known of; the spec may be empty, so
-    /// that the head alone is trained.
+    /// <see cref="M:Reft.Core.LossModule.sequence"/> of a frozen model with a spec attached. The spec may be empty, so that the
+    /// head alone is trained.
     /// </summary>
-    /// <exception cref="T:System.ArgumentException">A row has no label, or one that is not of the task.</exception>
-    let classifierIn
-        (prepare: Batch -> Context -> Context)
-        (spec: ReftSpec)
-        (classifier: Classifier)
-        (model: Transformer)
-        : Loss =
-        fun batch theta ->
-            let context = model |> contextOf batch |> prepare batch
-
-            model
-            |> Reft.attach spec theta context
-            |> Classifier.run classifier.Head theta context (Batch.ids model.Device batch)
-            |> SequenceLoss.mean classifier.Task batch
-
-    /// <summary><see cref="M:Reft.Core.LossModule.classifierIn"/> with the context that every batch has.</summary>
     let classifier (spec: ReftSpec) (classifier: Classifier) (model: Transformer) : Loss =
-        fun batch theta -> classifierIn (fun _ -> id) spec classifier model batch theta
+        model |> Tuned.reft spec |> sequence classifier
 
     /// <summary><see cref="M:Reft.Core.LossModule.classifier"/> by formulas that have derivatives of every order.</summary>
     let classifierSmooth (spec: ReftSpec) (classifier: Classifier) (model: Transformer) : Loss =
-        fun batch theta -> classifierIn (fun _ -> Context.withPlainAttention) spec classifier model batch theta
+        model |> Tuned.reft spec |> Tuned.smooth |> sequence classifier
 
     /// <summary>
     /// A loss plus <paramref name="weight"/> times a penalty on the parameters, e.g. the expected number of open gates.
@@ -92,21 +85,13 @@ module Loss =
     /// and it holds all logits.
     /// </summary>
     let reftSmooth (spec: ReftSpec) (model: Transformer) : Loss =
-        fun batch theta ->
-            model
-            |> contextOf batch
-            |> Context.withPlainAttention
-            |> causal (fun context -> model |> Reft.attach spec theta context) batch
+        model |> Tuned.reft spec |> Tuned.smooth |> language
 
     /// <summary>
     /// The next-token loss of a model built from the parameters themselves, for training all weights.
     /// </summary>
     /// <param name="build">All weights → the model, e.g. <c>fun theta -> Llama.build config (fun name -> theta[name])</c>.</param>
-    /// <param name="batch">The batch.</param>
-    /// <param name="theta">All weights.</param>
-    let fullModel (build: Parameters -> Transformer) (batch: Batch) (theta: Parameters) : Tensor =
-        let model = build theta
-        model |> contextOf batch |> causal (fun _ -> model) batch
+    let fullModel (build: Parameters -> Transformer) : Loss = build |> Tuned.ofModel |> language
 
     /// <summary>
     /// A loss as a function of one flat vector, for the functions that differentiate:

@@ -3,6 +3,22 @@ namespace Reft.Core
 open System
 open TorchSharp
 
+/// <summary>What each of the batches of one optimizer step weighs.</summary>
+[<RequireQualifiedAccess>]
+type BatchWeighting =
+    /// As many as its scored tokens or labelled rows: together they are one large batch.
+    | ByTerms
+    /// The same as every other, as in pyreft, whose trainer takes the mean of the batches' means.
+    | Equal
+
+/// <summary>What a loss or gradient that is infinite or not a number leads to.</summary>
+[<RequireQualifiedAccess>]
+type NonFinite =
+    /// The run ends with <see cref="T:Reft.Core.TrainingDivergedException"/>.
+    | Stop
+    /// The step changes nothing but is counted; more of them in a row than this end the run.
+    | Skip of most: int
+
 /// <summary>How an optimizer step is taken.</summary>
 [<NoEquality; NoComparison>]
 type TrainerOptions =
@@ -15,8 +31,12 @@ type TrainerOptions =
         AdamW: AdamWOptions
         /// The largest gradient norm; <c>None</c> leaves gradients as they are.
         ClipNorm: float option
-        /// Batches whose gradients make one step, each token or labelled row weighing the same.
+        /// Batches whose gradients make one step.
         Accumulate: int
+        /// What each of them weighs.
+        Weighting: BatchWeighting
+        /// What a loss or gradient that is not finite leads to.
+        NonFinite: NonFinite
     }
 
 /// <summary>What one optimizer step did.</summary>
@@ -32,6 +52,8 @@ type StepReport =
         LearningRate: float
         /// Tokens it read, without padding.
         Tokens: int
+        /// Whether its loss or gradient was not finite, so that it changed nothing.
+        Skipped: bool
     }
 
 /// <summary>The loss or its gradient became infinite or not a number. The state before the step is intact.</summary>
@@ -54,17 +76,25 @@ module Trainer =
           Schedule = Schedule.constant
           AdamW = AdamW.defaults
           ClipNorm = Some 1.0
-          Accumulate = 1 }
+          Accumulate = 1
+          Weighting = BatchWeighting.ByTerms
+          NonFinite = NonFinite.Stop }
 
-    /// <summary>The loss of batches and its gradient with respect to the flat vector, each scored token, or labelled row, weighing the same.</summary>
-    let private lossAndGradient (loss: Loss) (layout: Parameters) (batches: Batch[]) (theta: Tensor) =
+    /// The loss of batches and its gradient with respect to the flat vector.
+    let private lossAndGradient weighting (loss: Loss) (layout: Parameters) (batches: Batch[]) (theta: Tensor) =
         let total = batches |> Array.sumBy (fun batch -> batch.Terms)
+
+        let shareOf (batch: Batch) =
+            match weighting with
+            | BatchWeighting.ByTerms -> float batch.Terms / float total
+            | BatchWeighting.Equal -> 1.0 / float batches.Length
+
         let leaf = Autograd.variable theta
 
         batches
         |> Array.fold
             (fun struct (sum, gradient: Tensor option) batch ->
-                let share = float batch.Terms / float total
+                let share = shareOf batch
                 let mutable value = 0.0
 
                 let part =
@@ -108,16 +138,10 @@ module Trainer =
                 { batch with
                     Random = Some(Rng.fork i noise) })
 
-        let struct (value, gradient) = lossAndGradient loss state.Layout noisy state.Theta
-
-        if not (Double.IsFinite value) then
-            raise (TrainingDivergedException(number, $"the loss is {value}"))
+        let struct (value, gradient) =
+            lossAndGradient options.Weighting loss state.Layout noisy state.Theta
 
         let struct (gradient, norm) = AdamW.clip options.ClipNorm gradient
-
-        if not (Double.IsFinite norm) then
-            raise (TrainingDivergedException(number, $"the gradient's norm is {norm}"))
-
         let rate = options.LearningRate * options.Schedule state.Step
 
         let mask =
@@ -131,15 +155,32 @@ module Trainer =
         let struct (theta, moments) =
             AdamW.step options.AdamW mask rate number gradient state.Moments state.Theta
 
-        if not (theta.isfinite().all().item<bool>()) then
-            raise (TrainingDivergedException(number, "a parameter is no longer finite"))
+        let wrong =
+            if not (Double.IsFinite value) then
+                Some $"the loss is {value}"
+            elif not (Double.IsFinite norm) then
+                Some $"the gradient's norm is {norm}"
+            elif not (theta.isfinite().all().item<bool>()) then
+                Some "a parameter is no longer finite"
+            else
+                None
+
+        let theta, moments =
+            match wrong, options.NonFinite with
+            | None, _ -> theta, moments
+            | Some what, NonFinite.Stop -> raise (TrainingDivergedException(number, what))
+            | Some _, NonFinite.Skip _ ->
+                state.Theta.clone (),
+                { First = state.Moments.First.clone ()
+                  Second = state.Moments.Second.clone () }
 
         let report =
             { Step = number
               Loss = value
               GradientNorm = norm
               LearningRate = rate
-              Tokens = batches |> Array.sumBy (fun batch -> batch.TokenCount) }
+              Tokens = batches |> Array.sumBy (fun batch -> batch.TokenCount)
+              Skipped = wrong.IsSome }
 
         struct (report,
                 { state with

@@ -40,4 +40,9 @@ internal static class FSharpConversions
         FuncConvert.FromAction(action);
 
     public static FSharpFunc<T, Unit> ToFSharpFunc<T>(this Action<T> action) => FuncConvert.FromAction(action);
+
+    /// <summary>A curried function of two arguments.</summary>
+    public static Func<TFirst, TSecond, TResult> ToFunc<TFirst, TSecond, TResult>(
+        this FSharpFunc<TFirst, FSharpFunc<TSecond, TResult>> function) =>
+        (first, second) => function.Invoke(first).Invoke(second);
 }

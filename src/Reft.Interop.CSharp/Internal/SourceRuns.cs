@@ -38,14 +38,13 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
     {
         if (IsEmpty)
         {
-            return (batch, theta) => Core.LossModule.reft(spec, model, batch, theta);
+            return Core.LossModule.reft(spec, model).ToFunc();
         }
 
         var rows = examples.ToDictionary(
             pair => pair.Example, pair => pair.Row, ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
         Func<Core.Batch, Core.Context, Core.Context> prepare = (batch, context) =>
             Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], model.Device), context);
-        var prepared = prepare.ToFSharpFunc();
-        return (batch, theta) => Core.LossModule.reftIn(prepared, spec, model, batch, theta);
+        return Core.LossModule.reftIn(prepare.ToFSharpFunc(), spec, model).ToFunc();
     }
 }

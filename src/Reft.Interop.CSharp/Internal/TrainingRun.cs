@@ -73,14 +73,19 @@ internal sealed class TrainingRun(
         var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), start);
         try
         {
-            Action<Core.FitProgress, Core.TrainState> report = Report;
-            var result = Core.Fit.run(
-                FitOptions(), set.Loss.ToFSharpFunc(), examples, set.Evaluation, report.ToFSharpFunc(), cancel, state);
-            Core.TrainStateModule.dispose(result.State);
+            Action<Core.FitProgress, Core.FitState> report = Report;
+            var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
+            if (set.Evaluation.Length > 0)
+            {
+                task = Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
+            }
+
+            var result = Core.Fit.run(FitOptions(), task, report.ToFSharpFunc(), cancel, state);
+            Core.FitStateModule.dispose(result.State);
             return new TrainingResult
             {
                 History = _history,
-                Cancelled = result.Cancelled,
+                Cancelled = result.End.IsCancelled,
                 TrainedRows = examples.Length,
                 SkippedRows = set.Skipped,
                 SkippedEvaluationRows = set.SkippedEvaluation,
@@ -108,23 +113,29 @@ internal sealed class TrainingRun(
     {
         var constants = Core.AdamW.defaults;
         return new Core.FitOptions(
-            options.Epochs,
-            options.BatchSize,
-            options.GradientAccumulation,
-            options.LearningRate,
-            options.WarmupRatio,
-            new Core.AdamWOptions(constants.Beta1, constants.Beta2, constants.Epsilon, options.WeightDecay),
-            options.MaxGradientNorm.ToOption(),
-            options.Shuffle,
-            Core.PaddingSide.Right,
-            options.EvaluateEvery.ToOption());
+            epochs: options.Epochs,
+            maxSteps: null,
+            batchSize: options.BatchSize,
+            accumulate: options.GradientAccumulation,
+            weighting: Core.BatchWeighting.ByTerms,
+            batching: Core.Batching.InOrder,
+            learningRate: options.LearningRate,
+            schedule: Core.ScheduleShape.Linear,
+            warmup: Core.Warmup.NewRatio(options.WarmupRatio),
+            adamW: new Core.AdamWOptions(constants.Beta1, constants.Beta2, constants.Epsilon, options.WeightDecay),
+            clipNorm: options.MaxGradientNorm.ToOption(),
+            nonFinite: Core.NonFinite.Stop,
+            shuffle: options.Shuffle,
+            padding: Core.PaddingSide.Right,
+            evaluateEvery: options.EvaluateEvery is { } steps ? Core.Interval.NewSteps(steps) : Core.Interval.NewEpochs(1),
+            selection: null);
     }
 
-    private void Report(Core.FitProgress step, Core.TrainState state)
+    private void Report(Core.FitProgress step, Core.FitState state)
     {
         // The next state replaces this one, and a failing step gives none: a copy survives both.
         _lastGood?.Dispose();
-        _lastGood = state.Theta.clone().DetachFromDisposeScope();
+        _lastGood = state.Train.Theta.clone().DetachFromDisposeScope();
 
         _tokens += step.Report.Tokens;
         var elapsed = _clock.Elapsed;
@@ -140,7 +151,7 @@ internal sealed class TrainingRun(
             TokensPerSecond = _tokens / elapsed.TotalSeconds,
             Elapsed = elapsed,
             Remaining = elapsed / taken * (step.TotalSteps - taken),
-            EvaluationLoss = step.Evaluation.ToNullable(),
+            EvaluationLoss = step.Evaluation.IsEmpty ? null : step.Evaluation.Head.Item2,
         };
         _history.Add(entry);
         progress?.Report(entry);

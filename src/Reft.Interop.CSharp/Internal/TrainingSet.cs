@@ -66,8 +66,7 @@ internal sealed record TrainingSet(
         var maxLength = options.MaxLength ?? model.Config.Context;
         var targets = new RowTargets(classifier.Task);
         var held = Examples(evaluation?.Rows ?? []);
-        Func<Core.Batch, Core.Parameters, torch.Tensor> loss =
-            (batch, theta) => Core.LossModule.classifier(attached?.Spec ?? [], classifier, model, batch, theta);
+        var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
         return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>

@@ -47,7 +47,7 @@ let private learns () =
             Epochs = 30
             BatchSize = 20
             LearningRate = 2e-2
-            WarmupRatio = 0.0 }
+            Warmup = Warmup.Steps 0 }
 
     let spec = loreft 4 |> at (blockOutput [ 0; 1; 2 ]) all |> tied
 
@@ -58,9 +58,7 @@ let private learns () =
         TrainState.create (Rng.ofSeed 2L) theta
         |> Fit.run
             options
-            (Loss.classifier spec classifier model)
-            rows
-            [||]
+            (FitTask.create (Loss.classifier spec classifier model) rows)
             (fun _ _ -> ())
             System.Threading.CancellationToken.None
 
@@ -94,10 +92,8 @@ let private regressionLearns () =
                 Epochs = 40
                 BatchSize = 15
                 LearningRate = 2e-2
-                WarmupRatio = 0.0 }
-            (Loss.classifier spec classifier model)
-            rows
-            [||]
+                Warmup = Warmup.Steps 0 }
+            (FitTask.create (Loss.classifier spec classifier model) rows)
             (fun _ _ -> ())
             System.Threading.CancellationToken.None
 

@@ -157,7 +157,8 @@ let private keepingHeadGradients (interventions: int64) options (loss: Loss) (st
               Loss = float value
               GradientNorm = norm
               LearningRate = rate
-              Tokens = batch.TokenCount }
+              Tokens = batch.TokenCount
+              Skipped = false }
 
         theta, moments, clipped * isHead, report :: reports
 

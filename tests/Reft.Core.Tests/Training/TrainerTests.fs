@@ -14,12 +14,12 @@ let private start () =
     Reft.init spec config (Rng.ofSeed 4L) |> TrainState.create (Rng.ofSeed 4L)
 
 let private rows = examples 3L 2 [ 9; 6; 7; 8; 5; 9; 6; 8 ]
-let private quiet: FitProgress -> TrainState -> unit = fun _ _ -> ()
+let private quiet: FitProgress -> FitState -> unit = fun _ _ -> ()
 
 let private fit options examples cancel =
     let model = create torch.float32 1L
 
-    Fit.run options (Loss.reft spec model) (List.toArray examples) [||] quiet cancel (start ())
+    Fit.run options (FitTask.create (Loss.reft spec model) examples) quiet cancel (start ())
 
 let private fast =
     { Fit.defaults with
@@ -49,14 +49,7 @@ let tests =
                   let model = ofWeights torch.float32 config weights
 
                   let result =
-                      Fit.run
-                          fast
-                          (Loss.reft spec model)
-                          (List.toArray rows)
-                          [||]
-                          quiet
-                          CancellationToken.None
-                          (start ())
+                      Fit.run fast (FitTask.create (Loss.reft spec model) rows) quiet CancellationToken.None (start ())
 
                   let first, last =
                       (List.head result.History).Report.Loss, (List.last result.History).Report.Loss
@@ -72,7 +65,7 @@ let tests =
                       let state =
                           Reft.init spec config (Rng.ofSeed 4L) |> TrainState.create (Rng.ofSeed seed)
 
-                      (Fit.run fast (Loss.reft spec model) (List.toArray rows) [||] quiet CancellationToken.None state)
+                      (Fit.run fast (FitTask.create (Loss.reft spec model) rows) quiet CancellationToken.None state)
                           .History
                       |> List.map (fun p -> p.Report.Loss)
 
@@ -214,13 +207,13 @@ let tests =
                   let model = create torch.float32 1L
 
                   let run state =
-                      Fit.run fast (Loss.reft spec model) (List.toArray rows) [||] quiet CancellationToken.None state
+                      Fit.run fast (FitTask.create (Loss.reft spec model) rows) quiet CancellationToken.None state
 
                   let rates result =
                       result.History |> List.map (fun p -> p.Report.LearningRate)
 
                   let first = run (start ())
-                  Expect.equal (rates (run first.State)) (rates first) "learning rates")
+                  Expect.equal (rates (run first.State.Train)) (rates first) "learning rates")
           }
           test "a step that makes a parameter infinite is refused" {
               scoped (fun () ->
@@ -277,11 +270,11 @@ let tests =
                           source.Cancel()
 
                   let result =
-                      Fit.run fast (Loss.reft spec model) (List.toArray rows) [||] report source.Token (start ())
+                      Fit.run fast (FitTask.create (Loss.reft spec model) rows) report source.Token (start ())
 
-                  Expect.isTrue result.Cancelled "cancelled"
-                  Expect.equal result.State.Step 3 "three steps"
-                  Expect.isTrue (result.State.Theta.isfinite().all().item<bool>()) "usable")
+                  Expect.equal result.End FitEnd.Cancelled "cancelled"
+                  Expect.equal result.State.Taken 3 "three steps"
+                  Expect.isTrue (result.State.Train.Theta.isfinite().all().item<bool>()) "usable")
           }
           test "1,000 steps leave no tensor behind" {
               scoped (fun () ->
