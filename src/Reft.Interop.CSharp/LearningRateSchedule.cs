@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Reft;
 
 /// <summary>How the learning rate goes after its warmup, by transformers' formulas.</summary>
@@ -23,8 +25,13 @@ public sealed record LearningRateSchedule
             ? new(Core.ScheduleShape.NewPolynomial(power))
             : throw new ArgumentException($"expected a power > 0, found {power}", nameof(power));
 
-    /// <summary>Its name.</summary>
-    public override string ToString() => Shape.ToString();
+    /// <summary>Its name, as the command line has it.</summary>
+    public override string ToString() =>
+        Shape is Core.ScheduleShape.Polynomial { power: var power }
+            ? string.Create(CultureInfo.InvariantCulture, $"polynomial:{power}")
+            : Shape.IsConstant ? "constant"
+            : Shape.IsCosine ? "cosine"
+            : "linear";
 }
 
 /// <summary>What each of the batches of one step weighs.</summary>

@@ -60,7 +60,10 @@ module CheckpointFolder =
         for _, path in list folder |> List.rev do
             File.Delete path
 
-        if Directory.Exists folder && Seq.isEmpty (Directory.EnumerateFileSystemEntries folder) then
+        if
+            Directory.Exists folder
+            && Seq.isEmpty (Directory.EnumerateFileSystemEntries folder)
+        then
             Directory.Delete folder
 
     /// <summary>
@@ -73,7 +76,10 @@ module CheckpointFolder =
     /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full: the older ones are intact.</exception>
     let save (keep: int) (folder: string) (checkpoint: TrainingCheckpoint) : unit =
         let step = checkpoint.State.Taken
-        let name = String.Format(CultureInfo.InvariantCulture, "checkpoint-{0:D8}.safetensors", step)
+
+        let name =
+            String.Format(CultureInfo.InvariantCulture, "checkpoint-{0:D8}.safetensors", step)
+
         TrainingCheckpoint.write (Path.Combine(folder, name)) checkpoint
         let later, own = list folder |> List.partition (fun (other, _) -> other > step)
 

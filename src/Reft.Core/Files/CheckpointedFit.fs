@@ -121,7 +121,13 @@ module CheckpointedFit =
         let found = checkpoints |> Option.bind (fun c -> find c start)
         let steps = ResizeArray<RecordedStep>()
         found |> Option.iter (fun found -> steps.AddRange found.Checkpoint.Steps)
-        let behind = if steps.Count = 0 then 0.0 else steps[steps.Count - 1].Seconds
+
+        let behind =
+            if steps.Count = 0 then
+                0.0
+            else
+                steps[steps.Count - 1].Seconds
+
         let clock = Stopwatch.StartNew()
 
         let save ended (state: FitState) =
@@ -164,8 +170,7 @@ module CheckpointedFit =
             | Some found -> found.Checkpoint.State
             | None -> FitState.start start
 
-        let resumption =
-            Option.map2 resumption checkpoints found
+        let resumption = Option.map2 resumption checkpoints found
 
         try
             resumption |> Option.iter (fun resumption -> resumed resumption state)

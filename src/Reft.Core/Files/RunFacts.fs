@@ -92,7 +92,7 @@ module RunFacts =
             hashed (fun hash ->
                 for p in parameters.Entries do
                     if not p.IsTrainable then
-                        let value = p.Value.detach().cpu().contiguous ()
+                        let value = p.Value.detach().cpu().contiguous()
                         hash.AppendData(Encoding.UTF8.GetBytes(p.Name + "\n"))
                         hash.AppendData(Span.op_Implicit value.bytes: ReadOnlySpan<byte>))
 
@@ -101,7 +101,10 @@ module RunFacts =
     let private specText (spec: ReftSpec) =
         use stream = new MemoryStream()
 
-        (use writer = new Utf8JsonWriter(stream)
+        let readable =
+            JsonWriterOptions(Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+
+        (use writer = new Utf8JsonWriter(stream, readable)
          SpecJson.write writer spec)
 
         Encoding.UTF8.GetString(stream.ToArray())
@@ -189,8 +192,7 @@ module RunFacts =
         if text.Length <= longest then
             text
         else
-            let same =
-                Seq.zip text other |> Seq.takeWhile (fun (a, b) -> a = b) |> Seq.length
+            let same = Seq.zip text other |> Seq.takeWhile (fun (a, b) -> a = b) |> Seq.length
 
             let start = max 0 (min (same - longest / 4) (text.Length - longest))
             let before = if start > 0 then "…" else ""

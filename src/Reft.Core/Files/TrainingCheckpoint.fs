@@ -70,7 +70,10 @@ module TrainingCheckpoint =
         raise (InvalidDataException $"{path}: {message}")
 
     /// SHA-256 over texts and tensors, each with its length, so that nothing can move from one to the next.
-    let private digest (metadata: Map<string, string>) (tensors: (TensorEntry * ((ReadOnlyMemory<byte> -> unit) -> unit)) list) =
+    let private digest
+        (metadata: Map<string, string>)
+        (tensors: (TensorEntry * ((ReadOnlyMemory<byte> -> unit) -> unit)) list)
+        =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
 
         let add (text: string) =
@@ -84,7 +87,9 @@ module TrainingCheckpoint =
             add name
             add metadata[name]
 
-        for entry, feed in tensors |> List.sortWith (fun (a, _) (b, _) -> String.CompareOrdinal(a.Name, b.Name)) do
+        for entry, feed in
+            tensors
+            |> List.sortWith (fun (a, _) (b, _) -> String.CompareOrdinal(a.Name, b.Name)) do
             let shape = String.Join(",", entry.Shape)
             add $"{entry.Name} {entry.Dtype} [{shape}]"
             feed (fun bytes -> hash.AppendData bytes.Span)
@@ -112,7 +117,11 @@ module TrainingCheckpoint =
     let private json (write: Utf8JsonWriter -> unit) =
         use stream = new MemoryStream()
 
-        (use writer = new Utf8JsonWriter(stream)
+        // It stands as a text in the JSON of the header, which escapes it once more.
+        let readable =
+            JsonWriterOptions(Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+
+        (use writer = new Utf8JsonWriter(stream, readable)
          writer.WriteStartObject()
          write writer
          writer.WriteEndObject())
@@ -191,11 +200,11 @@ module TrainingCheckpoint =
                    value |]
 
     let private table (columns: int) (numbers: float[]) : Tensor =
-        torch.tensor(numbers, dtype = torch.float64).view (int64 (numbers.Length / columns), int64 columns)
+        torch.tensor(numbers, dtype = torch.float64).view(int64 (numbers.Length / columns), int64 columns)
 
     let private tensors (checkpoint: TrainingCheckpoint) =
         let state = checkpoint.State
-        let host (tensor: Tensor) = tensor.detach().cpu().contiguous ()
+        let host (tensor: Tensor) = tensor.detach().cpu().contiguous()
 
         [ "theta", host state.Train.Theta
           "first", host state.Train.Moments.First
@@ -222,7 +231,9 @@ module TrainingCheckpoint =
         let entries =
             [ for name, tensor in tensors ->
                   { Name = name
-                    Dtype = SafetensorsDtype.tryName tensor.dtype |> Option.defaultValue (string tensor.dtype)
+                    Dtype =
+                      SafetensorsDtype.tryName tensor.dtype
+                      |> Option.defaultValue (string tensor.dtype)
                     Shape = List.ofArray tensor.shape
                     Begin = 0L
                     End = 0L },
@@ -265,7 +276,9 @@ module TrainingCheckpoint =
         match state |> JsonValue.field "format_version" |> JsonValue.int 1 Int32.MaxValue with
         | FormatVersion -> ()
         | version ->
-            refuse path $"expected format version {FormatVersion}, found {version}: it was written by a newer version of Reft"
+            refuse
+                path
+                $"expected format version {FormatVersion}, found {version}: it was written by a newer version of Reft"
 
         struct (state, facts "identity", facts "environment")
 
@@ -330,7 +343,9 @@ module TrainingCheckpoint =
             rows "evaluations" 3
             |> Array.map (fun row ->
                 if not (row[1] >= 0.0 && row[1] < float names.Length) then
-                    refuse file.Path $"tensor 'evaluations': expected the number of one of {names.Length} metrics, found {row[1]}"
+                    refuse
+                        file.Path
+                        $"tensor 'evaluations': expected the number of one of {names.Length} metrics, found {row[1]}"
 
                 row[0], (names[int row[1]], row[2]))
             |> Array.groupBy fst

@@ -43,7 +43,10 @@ internal sealed record TrainingSet(
         var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
         var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
         return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
+            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)))
+        {
+            Objective = string.Join(", with ", ["next token", .. data.Sources.Select(source => source.Name)]),
+        };
 
         ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(IReadOnlyList<DataRow> rows)
         {

@@ -448,7 +448,13 @@ let private reproduces run () =
         trace run name |> List.chunkBySize run.Accumulate |> List.map choose
 
     expectEach 1e-3 (ofSteps "loss_exact" List.average) (reports |> List.map (fun r -> r.Loss)) "loss"
-    expectEach 1e-3 (ofSteps "grad_norm_accumulated" List.last) (reports |> List.map (fun r -> r.GradientNorm)) "gradient norm"
+
+    expectEach
+        1e-3
+        (ofSteps "grad_norm_accumulated" List.last)
+        (reports |> List.map (fun r -> r.GradientNorm))
+        "gradient norm"
+
     expectEach 1e-6 (trace run "log_lr") (reports |> List.map (fun r -> r.LearningRate)) "learning rate"
 
     let final = saved run golden (fun theirs -> $"final.{theirs}.param.")
