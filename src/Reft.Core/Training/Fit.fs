@@ -166,7 +166,7 @@ module Fit =
             |> Array.map (
                 Array.map (fun row -> task.Examples[row])
                 >> Array.toList
-                >> Batch.create options.Padding
+                >> Batching.batch options.Batching options.Padding
             )
 
         /// Whether a run is evaluated after so many steps.
