@@ -38,10 +38,21 @@ type Batch =
     member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
 
     /// <summary>
-    /// How many terms its mean loss has: scored tokens, or rows where whole rows are labelled. What training weighs a batch by.
+    /// How many pairs it has: row i is preferred to row i + <c>Pairs</c>. 0 where rows stand alone.
+    /// </summary>
+    member batch.Pairs: int =
+        batch.Examples
+        |> Array.filter (fun example -> example.Rejected.IsSome)
+        |> Array.length
+
+    /// <summary>
+    /// How many terms its mean loss has: pairs, scored tokens, or rows where whole rows are labelled. What training weighs a
+    /// batch by.
     /// </summary>
     member batch.Terms: int =
-        if batch.Scored.Length > 0 then
+        if batch.Pairs > 0 then
+            batch.Pairs
+        elif batch.Scored.Length > 0 then
             batch.Scored.Length
         else
             batch.Examples
@@ -59,9 +70,24 @@ type Batch =
 [<RequireQualifiedAccess>]
 module Batch =
 
-    /// <summary>Examples as a batch, padded on a side.</summary>
-    /// <exception cref="T:System.ArgumentException">There is no example, or an example has no tokens.</exception>
+    /// The rows of examples: those that are preferred, and after them those that they are preferred to, in the same order.
+    let private rowsOf (examples: Example list) =
+        let rejected = examples |> List.choose (fun example -> example.Rejected)
+
+        if not rejected.IsEmpty && rejected.Length <> examples.Length then
+            invalidArg
+                (nameof examples)
+                $"expected pairs alone or single rows alone in a batch, found {rejected.Length} pairs among {examples.Length} examples"
+
+        examples @ rejected
+
+    /// <summary>Examples as a batch, padded on a side. A pair makes two rows: see <see cref="P:Reft.Core.Batch.Pairs"/>.</summary>
+    /// <exception cref="T:System.ArgumentException">
+    /// There is no example, an example has no tokens, or some are pairs and others are not.
+    /// </exception>
     let create (padding: PaddingSide) (examples: Example list) : Batch =
+        let examples = rowsOf examples
+
         if examples.IsEmpty then
             invalidArg (nameof examples) "expected at least one example in a batch, found none"
 
