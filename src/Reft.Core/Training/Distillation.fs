@@ -177,7 +177,7 @@ module Distillation =
     /// <summary>
     /// The same value and first derivative with respect to the hidden states, chunk by chunk: the logits of all tokens never
     /// exist at once, the teacher's no more than the student's. A head that is trained itself is left to
-    /// <see cref="M:Reft.Core.DistillationModule.plain"/>.
+    /// <see cref="M:Reft.Core.Distillation.plain"/>.
     /// </summary>
     /// <param name="options">How the teacher is followed.</param>
     /// <param name="teacherHead">The teacher's head.</param>
@@ -307,6 +307,6 @@ module Distillation =
 
         batches
         |> Seq.filter (fun batch -> batch.Terms > 0)
-        |> PairMetrics.mean (fun batch ->
+        |> TermMetrics.mean (fun batch ->
             let struct (kl, entropy) = perToken options teacher tuned batch theta
             [ "loss", mixed options kl entropy; "kl", kl; "language", entropy ])

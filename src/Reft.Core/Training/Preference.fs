@@ -162,7 +162,7 @@ module Preference =
         let options = check options
 
         batches
-        |> PairMetrics.mean (fun batch ->
+        |> TermMetrics.mean (fun batch ->
             let struct (chosen, rejected) =
                 rewardsOf options reference tuned batch theta |> halves batch
 
@@ -173,7 +173,7 @@ module Preference =
               "rejected_reward", rejected ])
 
     /// <summary>
-    /// <see cref="M:Reft.Core.PreferenceModule.metricsAgainst"/> the same model without its interventions.
+    /// <see cref="M:Reft.Core.Preference.metricsAgainst"/> the same model without its interventions.
     /// </summary>
     let metrics (options: PreferenceOptions) (tuned: Tuned) (batches: Batch seq) (theta: Parameters) : Metrics =
         metricsAgainst options (fun batch theta -> tuned |> Tuned.unedited batch theta) tuned batches theta

@@ -175,7 +175,7 @@ module Reps =
         let options = check options
 
         batches
-        |> PairMetrics.mean (fun batch ->
+        |> TermMetrics.mean (fun batch ->
             checkBatch tuned batch
             let struct (steered, suppressed) = perToken options tuned batch theta
             let struct (plus, minus) = steered

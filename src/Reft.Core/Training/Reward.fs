@@ -71,7 +71,7 @@ module Reward =
         check centering classifier
 
         batches
-        |> PairMetrics.mean (fun batch ->
+        |> TermMetrics.mean (fun batch ->
             let struct (chosen, rejected) =
                 rewards classifier tuned batch theta |> Preference.halves batch
 

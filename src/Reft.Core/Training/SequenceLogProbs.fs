@@ -60,7 +60,7 @@ module SequenceLogProbs =
 
     /// <summary>
     /// The same values and first derivative with respect to the hidden states, chunk by chunk: the logits of all tokens never
-    /// exist at once. A head that is trained itself is left to <see cref="M:Reft.Core.SequenceLogProbsModule.plain"/>.
+    /// exist at once. A head that is trained itself is left to <see cref="M:Reft.Core.SequenceLogProbs.plain"/>.
     /// </summary>
     /// <param name="head">The head.</param>
     /// <param name="hidden">What it reads, after the final norm. [n, hidden]</param>
@@ -76,8 +76,8 @@ module SequenceLogProbs =
         | _ -> plain head hidden targets
 
     /// <summary>
-    /// <see cref="M:Reft.Core.SequenceLogProbsModule.fused"/> where first derivatives are enough, else
-    /// <see cref="M:Reft.Core.SequenceLogProbsModule.plain"/>.
+    /// <see cref="M:Reft.Core.SequenceLogProbs.fused"/> where first derivatives are enough, else
+    /// <see cref="M:Reft.Core.SequenceLogProbs.plain"/>.
     /// </summary>
     let ofTokens (kernel: AttentionKernel) : LanguageHead -> Tensor -> Tensor -> Tensor =
         match kernel with

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Microsoft.FSharp.Collections;
+using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;
@@ -75,9 +77,13 @@ internal sealed class TrainingRun(
         {
             Action<Core.FitProgress, Core.FitState> report = Report;
             var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
-            if (set.Evaluation.Length > 0)
+            if (set.Evaluation.Length > 0 && set.Metrics is { } metrics)
             {
-                task = Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
+                Func<Core.Parameters, FSharpList<Tuple<string, double>>> evaluate = theta => metrics(
+                    Core.BatchModule.epoch(
+                        Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
+                    theta);
+                task = Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
             }
 
             var result = Core.Fit.run(FitOptions(), task, report.ToFSharpFunc(), cancel, state);

@@ -4,7 +4,7 @@ open TorchSharp
 
 /// <summary>Means over what each pair, row or token of several batches gives.</summary>
 [<RequireQualifiedAccess>]
-module internal PairMetrics =
+module internal TermMetrics =
 
     /// <summary>The mean of each of several numbers, by name, without gradients.</summary>
     /// <param name="values">What a batch gives: for each name one number for each of its terms. [terms]</param>
