@@ -35,15 +35,16 @@ public sealed partial class ReftModel
         var work = _gate.Change();
         try
         {
-            var start = Attached();
+            NeedAttached();
+            var tuned = Tuned();
             return DedicatedThread.Run("reft-fit", () =>
             {
                 using (work)
                 {
                     using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    return new TrainingRun(start.Parameters, 0, options, progress, stop.Token).Run(
-                        () => TrainingSet.OfLanguage(Model, start, _encoder, options, data),
-                        reached => Replace(new AttachedReft(start.Spec, reached), Spec));
+                    return new TrainingRun(AttachedParameters(), 0, options, progress, stop.Token).Run(
+                        () => TrainingSet.OfLanguage(tuned, _loaded.Model, _encoder, options, data),
+                        Keep);
                 }
             });
         }
@@ -86,7 +87,7 @@ public sealed partial class ReftModel
             return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(pair => pair.Example).ToFSharpList());
         });
         return Core.Trainer.evaluate(
-            sources.Loss(_attached?.Spec ?? [], Model, examples).ToFSharpFunc(),
+            sources.Loss(Core.TunedModule.reft(_attached?.Spec ?? [], Model), Model.Device, examples).ToFSharpFunc(),
             _attached?.Parameters ?? Core.ParametersModule.empty,
             batches);
     }

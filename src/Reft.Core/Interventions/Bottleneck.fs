@@ -36,18 +36,20 @@ module Bottleneck =
         let r, d = int64 options.Rank, int64 width
 
         Parameters
-            [ Parameters.entry Role.Decayed "down" (Start.linear width [ r; d ] (Rng.fork 1 rng))
-              Parameters.entry Role.Undecayed "down_bias" (torch.zeros (r, dtype = torch.float32))
-              Parameters.entry Role.Decayed "up" (torch.zeros (d, r, dtype = torch.float32))
-              Parameters.entry Role.Undecayed "up_bias" (torch.zeros (d, dtype = torch.float32)) ]
+            [ Parameters.entry Role.Decayed LowRank.Weight (Start.linear width [ r; d ] (Rng.fork 1 rng))
+              Parameters.entry Role.Undecayed LowRank.Bias (torch.zeros (r, dtype = torch.float32))
+              Parameters.entry Role.Decayed LowRank.Projection (torch.zeros (r, d, dtype = torch.float32))
+              Parameters.entry Role.Undecayed LowRank.ProjectionBias (torch.zeros (d, dtype = torch.float32)) ]
 
     let private bind (options: BottleneckOptions) (theta: Parameters) =
+        let up = theta[LowRank.Projection].t() // U [d, r]
+
         Edit.Delta(fun _ h ->
             let inner =
-                torch.nn.functional.linear (h, theta["down"], theta["down_bias"])
+                torch.nn.functional.linear (h, theta[LowRank.Weight], theta[LowRank.Bias])
                 |> options.Activation.Apply
 
-            torch.nn.functional.linear (inner, theta["up"], theta["up_bias"]))
+            torch.nn.functional.linear (inner, up, theta[LowRank.ProjectionBias]))
 
     /// <summary>The adapter.</summary>
     /// <exception cref="T:System.ArgumentException">The rank is not positive.</exception>

@@ -46,6 +46,19 @@ module BitFit =
                             Bias = Some(cast trained) }
                     | None -> linear })
 
+    let private merge (loaded: LoadedModel) (theta: Parameters) =
+        for p in theta.Entries do
+            let name = p.Name.Substring(Prefix.Length + 1)
+
+            if
+                p.Name.StartsWith(Prefix + ".", System.StringComparison.Ordinal)
+                && not (loaded.Tensors.ContainsKey name)
+            then
+                invalidOp
+                    $"a {loaded.Config.Family} model has no place for the bias '{name}' that was trained: save it as an adapter"
+
+        ModelTuning.replaced loaded (fun name -> theta.TryFind $"{Prefix}.{name}")
+
     /// <summary>The tuning.</summary>
     let create: ModelTuning =
         { Form = Form.Method("bitfit", [])
@@ -61,4 +74,5 @@ module BitFit =
                             torch.zeros (List.toArray shape, dtype = torch.float32, device = loaded.Model.Device))
                     |> Parameters.entry Role.Undecayed name)
           Model = model
-          Noisy = None }
+          Noisy = None
+          Merge = merge }

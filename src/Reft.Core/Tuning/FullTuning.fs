@@ -66,12 +66,5 @@ module FullTuning =
                     Scope.run (fun () -> tensor.detach().``to``(torch.float32, copy = true))
                     |> Parameters.entry role name)
           Model = model
-          Noisy = None }
-
-    /// <summary>All tensors of the model's folder with the values that were trained, in the model's dtype, for <c>Checkpoint.save</c>.</summary>
-    let tensorsOf (loaded: LoadedModel) (theta: Parameters) : (string * Tensor) list =
-        [ for pair in loaded.Tensors ->
-              pair.Key,
-              match theta.TryFind(nameOf pair.Key) with
-              | Some trained -> trained.detach().``to`` pair.Value.dtype
-              | None -> pair.Value ]
+          Noisy = None
+          Merge = fun loaded theta -> ModelTuning.replaced loaded (fun name -> theta.TryFind(nameOf name)) }

@@ -53,4 +53,20 @@ module LastLayer =
                     Scope.run (fun () -> tensor.detach().``to``(torch.float32, copy = true))
                     |> Parameters.entry role name)
           Model = model
-          Noisy = None }
+          Noisy = None
+          Merge =
+            fun loaded theta ->
+                if loaded.Config.TiedHead then
+                    invalidOp
+                        "the model's head is tied to its embeddings, and a folder cannot hold a head of its own beside them: save it as an adapter"
+
+                let head =
+                    (ModelParts.ofModel loaded).Linears
+                    |> List.filter (fun (entry, _) -> not entry.OfBlock)
+
+                ModelTuning.replaced loaded (fun name ->
+                    head
+                    |> List.tryPick (fun (entry, _) ->
+                        if name = $"{entry.Name}.weight" then Some theta[Weight]
+                        elif name = $"{entry.Name}.bias" then theta.TryFind Bias
+                        else None)) }

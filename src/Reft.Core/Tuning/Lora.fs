@@ -225,6 +225,36 @@ module Lora =
                                             linear.Rescale }
                             | _ -> linear })
 
+    /// W + s B A, or m ⊙ (W + s B A) / ‖W + s B A‖, computed in fp32 and rounded once.
+    let private merge (options: LoraMethod) (loaded: LoadedModel) (theta: Parameters) =
+        use _ = torch.no_grad ()
+
+        let maps =
+            targets options loaded
+            |> List.map (fun (entry, linear) -> $"{entry.Name}.weight", struct (entry, linear))
+            |> readOnlyDict
+
+        ModelTuning.replaced loaded (fun name ->
+            match maps.TryGetValue name with
+            | true, struct (entry, linear) ->
+                Scope.run (fun () ->
+                    let sum =
+                        loaded.Tensors[name]
+                        |> PeftLora.merged
+                            entry.Transposed
+                            { Down = theta[downOf entry.Name].cpu()
+                              Up = theta[upOf entry.Name].cpu()
+                              Scale = scale options
+                              Input = None }
+
+                    if options.Magnitudes then
+                        let factor = (rescale options linear theta entry.Name).cpu()
+                        sum * (if entry.Transposed then factor else factor.unsqueeze 1L)
+                    else
+                        sum)
+                |> Some
+            | _ -> None)
+
     /// A stream of its own beside those of interventions.
     let private own = Rng.fork 0x10a
 
@@ -246,13 +276,14 @@ module Lora =
             else
                 Some(fun loaded ->
                     let build = build options loaded
-                    fun rng -> build (Some(own rng))) }
+                    fun rng -> build (Some(own rng)))
+          Merge = merge options }
 
     /// <summary>The tuning from the options that its <see cref="T:Reft.Core.Form"/> holds.</summary>
     /// <param name="magnitudes">Whether it is DoRA.</param>
     /// <param name="form">The options: rank, alpha, modules, dropout, rslora, fp32.</param>
     /// <exception cref="T:System.ArgumentException">An option is missing, unknown or out of range.</exception>
-    let ofForm (magnitudes: bool) (form: (string * FormOption) list) : LoraMethod =
+    let ofOptions (magnitudes: bool) (form: (string * FormOption) list) : LoraMethod =
         let subject = if magnitudes then "dora" else "lora"
 
         form
@@ -271,3 +302,10 @@ module Lora =
           Stabilised = form |> FormOptions.flag subject "rslora" false
           Magnitudes = magnitudes
           Wide = form |> FormOptions.flag subject "fp32" false }
+
+    /// <summary>What the form of a tuning says, where it is LoRA or DoRA.</summary>
+    let tryOptions (form: Form) : LoraMethod option =
+        match form with
+        | Form.Method("lora", options) -> Some(ofOptions false options)
+        | Form.Method("dora", options) -> Some(ofOptions true options)
+        | _ -> None

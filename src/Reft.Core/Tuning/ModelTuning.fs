@@ -23,6 +23,9 @@ type ModelTuning =
         Model: LoadedModel -> Parameters -> Transformer
         /// The same with the noise of training, by a random state; <c>None</c> where it has none.
         Noisy: (LoadedModel -> Rng -> Parameters -> Transformer) option
+        /// All tensors of the model's folder with what was trained in them, in their dtypes, so that the tuned model is a
+        /// model like any other. It throws <c>InvalidOperationException</c> where the family's files have no place for it.
+        Merge: LoadedModel -> Parameters -> (string * Tensor) list
     }
 
 /// <summary>A tuned model with its parameters bound, for many batches and decode steps, without gradients.</summary>
@@ -43,6 +46,26 @@ module ModelTuning =
     let internal blank (role: Role) (name: string) (shape: int64 list) : Parameter =
         Scope.run (fun () -> torch.zeros(1L, dtype = torch.float32).expand(List.toArray shape))
         |> Parameters.entry role name
+
+    /// The tensors of a model's folder with some of them in place of its own.
+    let internal replaced (loaded: LoadedModel) (find: string -> Tensor option) : (string * Tensor) list =
+        let parts = ModelParts.ofModel loaded
+
+        for entry, linear in parts.Linears do
+            match linear with
+            | { Weight = LinearWeight.Int8 _ } ->
+                invalidOp
+                    $"an int8 model cannot be saved with what was trained: '{entry.Name}' has lost the numbers of its file. Load the model as stored, load the adapter on it and save that"
+            | { Updates = _ :: _ } ->
+                invalidOp
+                    "the model was loaded with a LoRA adapter beside its matrices, which would be lost: load it merged (MergeLora)"
+            | _ -> ()
+
+        [ for pair in loaded.Tensors ->
+              pair.Key,
+              match find pair.Key with
+              | Some trained -> trained.detach().``to`` pair.Value.dtype
+              | None -> pair.Value ]
 
     /// <summary>What is trained: the tuned model, with nothing attached.</summary>
     let tuned (loaded: LoadedModel) (tuning: ModelTuning) : Tuned =

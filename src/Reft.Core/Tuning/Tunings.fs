@@ -9,9 +9,10 @@ module Tunings =
         tuning
 
     let private all: (string * ((string * FormOption) list -> ModelTuning)) list =
-        [ "lora", Lora.ofForm false >> Lora.create
-          "dora", Lora.ofForm true >> Lora.create
+        [ "lora", Lora.ofOptions false >> Lora.create
+          "dora", Lora.ofOptions true >> Lora.create
           "bitfit", plain "bitfit" BitFit.create
+          "prefix", PrefixTuning.ofForm
           "probe", plain "probe" LastLayer.create
           "full", plain "full" FullTuning.create ]
 

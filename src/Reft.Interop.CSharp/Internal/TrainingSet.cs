@@ -17,7 +17,7 @@ internal sealed record TrainingSet(
 {
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
-        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
+        Core.Tuned tuned, Core.Transformer model, RowEncoder encoder, TrainingOptions options, TrainingData data)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
         var (training, skipped) = Scored(data);
@@ -31,8 +31,8 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
-        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
+        var plain = new SourceRuns(data.Sources).Loss(tuned, model.Device, training);
+        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(tuned, model.Device, evaluating);
         return new TrainingSet(
             Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
 
@@ -50,8 +50,8 @@ internal sealed record TrainingSet(
 
     /// <summary>Labelled rows: the loss of a classification head.</summary>
     public static TrainingSet OfLabels(
+        Core.Tuned tuned,
         Core.Transformer model,
-        AttachedReft? attached,
         Core.Classifier classifier,
         RowEncoder encoder,
         TrainingOptions options,
@@ -66,7 +66,8 @@ internal sealed record TrainingSet(
         var maxLength = options.MaxLength ?? model.Config.Context;
         var targets = new RowTargets(classifier.Task);
         var held = Examples(evaluation?.Rows ?? []);
-        var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
+        Func<Core.Batch, Core.Parameters, torch.Tensor> loss = (batch, theta) =>
+            Core.LossModule.sequence(classifier, tuned, batch, theta);
         return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
