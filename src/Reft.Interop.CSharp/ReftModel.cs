@@ -26,7 +26,7 @@ public sealed partial class ReftModel : IDisposable
         Config = ModelFacts.Of(loaded);
         Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
         TokenizerProblem = refusal;
-        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, TrainingEos());
+        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, TrainingEos(), new(loaded.Folder));
         UseOwnHead();
     }
 

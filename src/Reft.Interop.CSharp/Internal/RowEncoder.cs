@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Reft.Internal;
 
 /// <summary>Rows → token ids, labels and prompts, for one model.</summary>
@@ -6,8 +8,9 @@ namespace Reft.Internal;
 /// <param name="Vocabulary">The number of ids that the model knows.</param>
 /// <param name="SegmentTypes">How many kinds of segments it tells apart.</param>
 /// <param name="EosId">What ends a completion in training, if the model has such a token.</param>
+/// <param name="Chat">Renders conversations; it is read from the model's folder when the first one comes.</param>
 internal sealed partial record RowEncoder(
-    Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int SegmentTypes, int? EosId)
+    Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int SegmentTypes, int? EosId, ConversationRenderer Chat)
 {
     public Core.Example Encode(RowUse use, DataRow row, int index)
     {
@@ -17,6 +20,7 @@ internal sealed partial record RowEncoder(
         {
             { Prompt: { } prompt } when use == RowUse.Generate => WholePrompt(EncodePrompt(prompt, "prompt", source)),
             { Prompt: { } prompt, Completion: { } completion } => OfCompletion(use, prompt, completion, source),
+            { Messages: { } messages } => OfMessages(use, messages, row.Tools, source),
             { Text: { } text } => Core.ExampleModule.ofText(EncodePrompt(text, "text", source)),
             _ => OfIds(row, source),
         };
@@ -67,6 +71,21 @@ internal sealed partial record RowEncoder(
             : Core.ExampleModule.ofCompletion(promptIds, completionIds);
     }
 
+    // The template writes what stands before and after a text, special tokens included.
+    private Core.Example OfMessages(RowUse use, JsonElement messages, JsonElement? tools, string source)
+    {
+        if (use == RowUse.Generate)
+        {
+            return WholePrompt(Rendered(Chat.Prompt(messages, tools, source), source));
+        }
+
+        var (prompt, answer) = Chat.Split(messages, tools, source);
+        return Core.ExampleModule.ofCompletion(Rendered(prompt, source), Rendered(answer, source));
+    }
+
+    private int[] Rendered(string text, string source) =>
+        NotEmpty(OfText(Needed("messages", source).Encode(text, false), "messages", source), "messages", source);
+
     private Core.Example OfIds(DataRow row, string source)
     {
         var ids = CheckIds(row.InputIds!, "input_ids", source);
@@ -95,7 +114,7 @@ internal sealed partial record RowEncoder(
         {
             var field = e.ParamName == "prompt" ? "prompt_length" : "labels";
             var message = e.Message.Replace($" (Parameter '{e.ParamName}')", "", StringComparison.Ordinal);
-            throw new InvalidDataException($"{source}: field '{field}': {message}", e);
+            throw RowError.Of(source, field, message, e);
         }
     }
 
