@@ -62,11 +62,11 @@ internal sealed class TrainingRun(
         var set = prepare();
         var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
-        var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
+        var steps = options.Epochs * ((examples.Count + rowsOfStep - 1) / rowsOfStep);
         if (steps > int.MaxValue)
         {
             throw new ArgumentException(
-                $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
+                $"{options.Epochs} epochs of {examples.Count} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
         }
 
         using var scope = torch.NewDisposeScope();
@@ -74,8 +74,8 @@ internal sealed class TrainingRun(
         try
         {
             Action<Core.FitProgress, Core.FitState> report = Report;
-            var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
-            if (set.Evaluation.Length > 0)
+            var task = new Core.FitTask(set.Loss.ToFSharpFunc(), examples, evaluate: null);
+            if (set.Evaluation.Count > 0)
             {
                 task = Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
             }
@@ -86,7 +86,7 @@ internal sealed class TrainingRun(
             {
                 History = _history,
                 Cancelled = result.End.IsCancelled,
-                TrainedRows = examples.Length,
+                TrainedRows = examples.Count,
                 SkippedRows = set.Skipped,
                 SkippedEvaluationRows = set.SkippedEvaluation,
                 TrainableParameters = start.TrainableCount - headParameters,

@@ -9,8 +9,8 @@ namespace Reft.Internal;
 /// <param name="SkippedEvaluation">Rows of the evaluation that give none.</param>
 /// <param name="Loss">What it minimises.</param>
 internal sealed record TrainingSet(
-    Core.Example[] Examples,
-    Core.Example[] Evaluation,
+    IReadOnlyList<Core.Example> Examples,
+    IReadOnlyList<Core.Example> Evaluation,
     int Skipped,
     int SkippedEvaluation,
     Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
@@ -20,9 +20,10 @@ internal sealed record TrainingSet(
         Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
+        var numbers = new Dictionary<Core.Example, int>(ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
         var (training, skipped) = Scored(data);
         var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
-        if (training.Length == 0)
+        if (training.Count == 0)
         {
             throw new ArgumentException(
                 data.Count == 0
@@ -31,21 +32,33 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
-        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
-        return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
+        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, Numbered(training));
+        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, Numbered(evaluating));
+        return new TrainingSet(training, evaluating, skipped, skippedEvaluation, Apart(options, plain, evaluated, evaluating));
 
-        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
+        (IReadOnlyList<Core.Example> Scored, int Skipped) Scored(TrainingData data)
         {
-            var examples = data.Rows
-                .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
-                .Where(pair => pair.Example.ScoredCount > 0)
-                .ToArray();
-            return (examples, data.Count - examples.Length);
+            if (data.Rows is IStreamedRows)
+            {
+                var streamed = StreamedExamples.Of(data.Count, row => Encode(data.Rows[row], row));
+                return (streamed, data.Count - streamed.Count);
+            }
+
+            var scored = data.Rows.Select((row, i) => (Example: Encode(row, i), Row: i)).Where(pair => pair.Example.ScoredCount > 0).ToArray();
+            foreach (var (example, row) in scored.Where(_ => data.Sources.Count > 0))
+            {
+                numbers.Add(example, row);
+            }
+
+            return (Array.ConvertAll(scored, pair => pair.Example), data.Count - scored.Length);
         }
 
-        static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
+        Core.Example Encode(DataRow row, int index) =>
+            Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, index));
+
+        // Only rows in memory have sources.
+        IEnumerable<(Core.Example Example, int Row)> Numbered(IReadOnlyList<Core.Example> examples) =>
+            examples.Select(example => (example, numbers[example]));
     }
 
     /// <summary>Labelled rows: the loss of a classification head.</summary>
@@ -69,8 +82,12 @@ internal sealed record TrainingSet(
         var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
         return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
 
-        Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
-            [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
+        IReadOnlyList<Core.Example> Examples(IReadOnlyList<LabelledRow> rows) =>
+            rows is IStreamedRows
+                ? StreamedExamples.Of(rows.Count, row => Encode(rows[row], row))
+                : [.. rows.Select(Encode)];
+
+        Core.Example Encode(LabelledRow row, int index) => encoder.EncodeRow(row, index, maxLength, targets.Of(row, index));
     }
 
     // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
@@ -78,10 +95,12 @@ internal sealed record TrainingSet(
         TrainingOptions options,
         Func<Core.Batch, Core.Parameters, torch.Tensor> plain,
         Func<Core.Batch, Core.Parameters, torch.Tensor> evaluated,
-        Core.Example[] evaluation)
+        IReadOnlyList<Core.Example> evaluation)
     {
         var trained = options.Penalty?.AddTo(plain) ?? plain;
-        var held = evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance);
-        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
+        Func<Core.Example, bool> isHeld = evaluation is StreamedExamples streamed
+            ? streamed.Made
+            : evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance).Contains;
+        return (batch, theta) => (isHeld(batch.Examples[0]) ? evaluated : trained)(batch, theta);
     }
 }
