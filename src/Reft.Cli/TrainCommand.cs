@@ -12,14 +12,14 @@ internal static class TrainCommand
     private static readonly ModelChoice Model = new();
     private static readonly Option<string> Data = Values.Required(
         "--data",
-        "FILE.jsonl",
-        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
+        "FILE",
+        """Rows, as JSON Lines, JSON, CSV, TSV or Parquet: {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
 
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
 
     private static readonly Option<string?> EvalData = Values.Text(
-        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
+        "--eval-data", "FILE", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
 
     private const string Loreft = "loreft";
     private const int LoreftRank = 4;
@@ -91,7 +91,7 @@ internal static class TrainCommand
             "train",
             "Train interventions on a model and save them as an adapter.",
             [
-                .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
+                .. Model.Which, Data, Output, EvalData, .. RowOptions.All, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
                 Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie,
                 LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. Model.How, Json,
             ]);

@@ -82,7 +82,8 @@ internal static class Values
             ? number
             : throw new ArgumentException($"expected {expected}, found '{text}'");
 
-    private static T? Read<T>(ArgumentResult result, Func<string, T> read)
+    /// <summary>Reads a value; a refusal is an error of the command line.</summary>
+    public static T? Read<T>(ArgumentResult result, Func<string, T> read)
     {
         if (result.Tokens is not [var token])
         {

@@ -54,6 +54,9 @@ public sealed class DataFields
                 : throw new ArgumentException($"expected FIELD=COLUMN,…, found '{pair}'", nameof(text)));
     }
 
+    /// <summary>As <see cref="Parse"/> reads it; empty where no column was named.</summary>
+    public override string ToString() => string.Join(',', _columns.Select(pair => $"{pair.Key}={pair.Value}"));
+
     /// <summary>The column of a field; null where it has none.</summary>
     internal string? ColumnOf(string field) =>
         _columns.TryGetValue(field, out var column) ? column

@@ -12,6 +12,45 @@ namespace Reft.Internal;
 internal sealed partial record RowEncoder(
     Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int SegmentTypes, int? EosId, ConversationRenderer Chat)
 {
+    /// <summary>That of a model's folder, whose weights are not read, and the model's context.</summary>
+    /// <exception cref="FileNotFoundException">There is no such folder, or no configuration in it.</exception>
+    /// <exception cref="InvalidDataException">The configuration is damaged, or of a kind that is not supported.</exception>
+    public static (RowEncoder Encoder, int Context) OfFolder(string folder)
+    {
+        var config = Core.ConfigFile.ofFolder(folder);
+        var (tokenizer, refusal) = TokenizerOf(folder);
+        var ends = Core.ConfigFile.eosIds(folder, config);
+        return (
+            new(tokenizer, refusal, config.Vocabulary, config.SegmentTypes, EosOf([.. ends], tokenizer), new(folder)), config.Context);
+    }
+
+    /// <summary>The tokenizer of a folder; rows of token ids need none, so one that cannot be read is refused when text comes.</summary>
+    public static (Core.TextTokenizer? Tokenizer, string? Refusal) TokenizerOf(string folder)
+    {
+        if (!Directory.Exists(folder) || !Core.TokenizerFile.exists(folder))
+        {
+            return (null, null);
+        }
+
+        try
+        {
+            return (Core.TokenizerFile.load(folder), null);
+        }
+        catch (InvalidDataException e)
+        {
+            return (null, e.Message);
+        }
+    }
+
+    /// <summary>
+    /// What ends a completion, of the ids that end a generation: the tokenizer's own end if it is among them, as of several
+    /// ends (of text, of turn) that one ends a completion; else the first. The tokenizer's where there are none.
+    /// </summary>
+    public static int? EosOf(IReadOnlyList<int> ends, Core.TextTokenizer? tokenizer) =>
+        tokenizer?.EosId.ToNullable() is { } named && (ends.Count == 0 || ends.Contains(named)) ? named
+        : ends is [var first, ..] ? first
+        : null;
+
     public Core.Example Encode(RowUse use, DataRow row, int index)
     {
         var source = row.Source ?? $"row {index}";
