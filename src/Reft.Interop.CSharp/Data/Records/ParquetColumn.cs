@@ -132,7 +132,8 @@ internal sealed class ParquetColumn(string name, Action<Utf8JsonWriter, int> wri
                 _values[i] = _levels[i] == _whole ? next++ : -1;
             }
 
-            if (next != count || (_repetitions.Length > 0 && _repetitions.Length != _levels.Length))
+            // The library leaves room for values that are not there, after those that are.
+            if (next > count || (_repetitions.Length > 0 && _repetitions.Length != _levels.Length))
             {
                 throw RowError.Of(path, field.Path.ToString(), $"expected {next} values, found {count}: the file is damaged");
             }

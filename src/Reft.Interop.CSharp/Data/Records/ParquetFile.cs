@@ -12,7 +12,7 @@ internal sealed class ParquetFile(string path, DataOptions options) : RecordFile
     /// <summary>More in one row group was not meant to be read at once.</summary>
     private const long MaximumGroupBytes = 2L << 30;
 
-    private const long MaximumGroupValues = 1L << 27;
+    private const long MaximumGroupValues = 1L << 26;
 
     private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
@@ -30,8 +30,9 @@ internal sealed class ParquetFile(string path, DataOptions options) : RecordFile
         var reader = Guarded(() => ParquetReader.CreateAsync(stream).GetAwaiter().GetResult());
         try
         {
-            _columns = [.. reader.Schema.Fields.Select(field => field.Name)];
-            Field[] used = [.. reader.Schema.Fields.Where(field => IsUsed(field.Name))];
+            var fields = Guarded(() => reader.Schema.Fields);
+            _columns = [.. fields.Select(field => field.Name)];
+            Field[] used = [.. fields.Where(field => IsUsed(field.Name))];
             var row = new ArrayBufferWriter<byte>();
             var number = 1;
             for (var group = 0; group < reader.RowGroupCount; group++)
@@ -89,6 +90,11 @@ internal sealed class ParquetFile(string path, DataOptions options) : RecordFile
             if (chunk.NumValues is < 0 or > MaximumGroupValues)
             {
                 throw Damaged(number, $"the column '{field.Path}' claims {chunk.NumValues} values: expected at most {MaximumGroupValues}");
+            }
+
+            if (field.MaxRepetitionLevel == 0 && chunk.NumValues != group.RowCount)
+            {
+                throw Damaged(number, $"it claims {group.RowCount} rows, and {chunk.NumValues} values of the column '{field.Path}'");
             }
 
             bytes += chunk.TotalUncompressedSize;
