@@ -45,13 +45,12 @@ public sealed partial class ReftModel
             {
                 var start = Attached();
                 var followed = Follow(teacher, how);
-                return PlanOfAttached(start, () => TrainingSet.OfLanguage(
-                    Model,
-                    start,
+                return PlanOfAttached(start, () => TrainingSet.OfRows(
                     _encoder,
+                    LengthOf(options),
                     options,
                     data,
-                    (rows, tuned) => followed.Loss(rows, tuned, _encoder, LengthOf(options))));
+                    rows => followed.Loss(rows, rows.Tune(start.Spec, Model), _encoder)));
             },
             progress,
             stop.Token).ConfigureAwait(false);
@@ -80,18 +79,10 @@ public sealed partial class ReftModel
         using var work = _gate.Read();
         using var teaching = ReferenceEquals(teacher, this) ? null : teacher._gate.Read();
         using var scope = torch.NewDisposeScope();
-        var length = maxLength ?? Config.ContextLength;
-        var rows = TrainingSet.Scored(_encoder, length, data);
-        var tuned = new SourceRuns(data.Sources).Tune(_attached?.Spec ?? [], Model, rows);
-        var loss = Follow(teacher, distillation ?? new DistillationOptions())
-            .Loss([.. rows.Select(row => (row.Example, data.Rows[row.Row], row.Row))], tuned, _encoder, length);
-        var metrics = loss.Metrics(
-            rows.Chunk(batchSize).Select(chunk =>
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(row => row.Example).ToFSharpList());
-            }),
-            _attached?.Parameters ?? Core.ParametersModule.empty).ToDictionary(metric => metric.Item1, metric => metric.Item2);
+        var rows = ScoredRows.Of(_encoder, maxLength ?? Config.ContextLength, data);
+        var metrics = Follow(teacher, distillation ?? new DistillationOptions())
+            .Loss(rows, rows.Tune(_attached?.Spec ?? [], Model), _encoder)
+            .Measure(rows.Examples, batchSize, _attached?.Parameters ?? Core.ParametersModule.empty, cancellationToken);
         return new DistillationEvaluation
         {
             Loss = metrics["loss"],
@@ -102,6 +93,7 @@ public sealed partial class ReftModel
 
     private TeacherRuns Follow(ReftModel teacher, DistillationOptions options) =>
         new(
+            teacher._loaded.Fingerprint,
             Core.Distillation.teacher(ReferenceEquals(teacher, this) ? [] : teacher.Bound(), teacher.Model),
             teacher.Config.ContextLength,
             options);

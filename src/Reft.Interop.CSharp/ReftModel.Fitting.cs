@@ -1,3 +1,4 @@
+using Microsoft.FSharp.Collections;
 using Reft.Internal;
 
 namespace Reft;
@@ -15,7 +16,7 @@ public sealed partial class ReftModel
         var work = _gate.Change();
         try
         {
-            var (start, headParameters, prepare, keep) = plan();
+            var (_, start, headParameters, prepare, keep) = plan();
             return DedicatedThread.Run("reft-fit", () =>
             {
                 using (work)
@@ -34,11 +35,11 @@ public sealed partial class ReftModel
 
     // What is attached is trained, and replaced by what the run reached.
     private FitPlan PlanOfAttached(AttachedReft start, Func<TrainingSet> prepare) =>
-        new(start.Parameters, 0, prepare, reached => Replace(new AttachedReft(start.Spec, reached), Spec));
+        new(start.Spec, start.Parameters, 0, prepare, reached => Replace(new AttachedReft(start.Spec, reached), Spec));
 
     private int LengthOf(TrainingOptions options) => options.MaxLength ?? Config.ContextLength;
 
     /// <summary>What a run starts from, works on and leaves.</summary>
     private sealed record FitPlan(
-        Core.Parameters Start, long HeadParameters, Func<TrainingSet> Prepare, Action<Core.Parameters> Keep);
+        FSharpList<Core.Placement> Spec, Core.Parameters Start, long HeadParameters, Func<TrainingSet> Prepare, Action<Core.Parameters> Keep);
 }

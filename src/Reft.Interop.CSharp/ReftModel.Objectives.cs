@@ -30,8 +30,12 @@ public sealed partial class ReftModel
             () =>
             {
                 var start = Attached();
-                return PlanOfAttached(start, () => TrainingSet.OfLanguage(
-                    Model, start, _encoder, options, data, (_, tuned) => MeasuredLoss.Alone(objective.Loss(tuned))));
+                return PlanOfAttached(start, () => TrainingSet.OfRows(
+                    _encoder,
+                    LengthOf(options),
+                    options,
+                    data,
+                    rows => MeasuredLoss.Alone(objective.Name, objective.Loss(rows.Tune(start.Spec, Model)))));
             },
             progress,
             cancellationToken);
@@ -66,9 +70,9 @@ public sealed partial class ReftModel
             () =>
             {
                 var start = Attached();
-                var loss = MeasuredLoss.Alone(objective.Loss(Core.TunedModule.reft(start.Spec, Model)));
+                var loss = MeasuredLoss.Alone(objective.Name, objective.Loss(Core.TunedModule.reft(start.Spec, Model)));
                 return PlanOfAttached(
-                    start, () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
+                    start, () => TrainingSet.OfPairs(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
             },
             progress,
             cancellationToken);

@@ -39,7 +39,7 @@ public sealed partial class ReftModel
                 var start = Attached();
                 var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), Core.TunedModule.reft(start.Spec, Model));
                 return PlanOfAttached(
-                    start, () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
+                    start, () => TrainingSet.OfPairs(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
             },
             progress,
             cancellationToken);

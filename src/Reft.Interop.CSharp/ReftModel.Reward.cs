@@ -54,9 +54,10 @@ public sealed partial class ReftModel
                 var loss = PreferenceLoss.OfReward(
                     reward ?? new RewardOptions(), classifier, Core.TunedModule.reft(attached?.Spec ?? [], Model));
                 return new FitPlan(
+                    attached?.Spec ?? [],
                     theta,
                     classifier.Parameters.TrainableCount,
-                    () => PairSet.ToTrain(_encoder, LengthOf(options), whole: true, options, data, evaluation, loss),
+                    () => TrainingSet.OfPairs(_encoder, LengthOf(options), whole: true, options, data, evaluation, loss),
                     reached => Keep(reached, attached, classifier));
             },
             progress,

@@ -60,7 +60,7 @@ public sealed class ObjectiveBatch
     private readonly Core.Batch _batch;
     private readonly Core.Parameters _theta;
     private readonly Core.Tuned _tuned;
-    private readonly Lazy<(Core.Context Context, Core.Transformer Model, torch.Tensor Hidden)> _run;
+    private readonly Lazy<(Core.Transformer Model, torch.Tensor Hidden)> _run;
     private readonly Lazy<torch.Tensor> _logits;
     private readonly Lazy<torch.Tensor> _logProbs;
     private readonly Lazy<torch.Tensor> _targets;
@@ -73,13 +73,13 @@ public sealed class ObjectiveBatch
         _run = new(() =>
         {
             var (context, model) = Core.TunedModule.attach(batch, theta, tuned);
-            return (context, model, Core.LossModule.scored(batch, context, model).Item1);
+            return (model, Core.LossModule.scored(batch, context, model).Item1);
         });
         _logits = new(() => Core.LanguageHeadModule.logits(Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates));
         _targets = new(() => torch.tensor(batch.Targets).to(HiddenStates.device));
         _targetRows = new(() => torch.tensor(batch.Scored.Select(flat => flat / batch.Columns).ToArray()).to(HiddenStates.device));
-        _logProbs = new(() => Core.SequenceLogProbs.ofTokens(
-            _run.Value.Context.Attention, Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates, Targets));
+        _logProbs = new(() => Core.SequenceLogProbs.fused(
+            Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates, Targets));
     }
 
     /// <summary>The rows, in the order of the batch: of pairs first those that are preferred, then the others.</summary>

@@ -24,45 +24,18 @@ internal sealed record PairSet(Core.Example[] Examples, int Skipped)
         return new PairSet(pairs, data.Count - pairs.Length);
     }
 
-    /// <summary>What a run works on that learns from pairs.</summary>
-    public static TrainingSet ToTrain(
-        RowEncoder encoder, int maxLength, bool whole, TrainingOptions options, PreferenceData data, PreferenceData? evaluation, MeasuredLoss loss)
-    {
-        var training = Of(encoder, maxLength, whole, data);
-        if (training.Examples.Length == 0)
-        {
-            throw new ArgumentException(
-                data.Count == 0
-                    ? "the dataset is empty: expected at least one pair to train on"
-                    : $"none of the {data.Count} pairs has completions that differ within {maxLength} tokens, so there is nothing to learn: raise MaxLength or check the rows",
-                nameof(data));
-        }
-
-        var held = Of(encoder, maxLength, whole, evaluation ?? PreferenceData.FromRows([]));
-        return new TrainingSet(
-            training.Examples, held.Examples, training.Skipped, held.Skipped, options.Penalty?.AddTo(loss.Loss) ?? loss.Loss)
-        {
-            Metrics = loss.Metrics,
-        };
-    }
-
     /// <summary>How well they are told apart.</summary>
     public PreferenceEvaluation Evaluate(
         MeasuredLoss loss, Core.Parameters theta, int batchSize, CancellationToken cancel)
     {
         if (Examples.Length == 0)
         {
-            throw new ArgumentException("expected at least one pair to evaluate, whose completions differ and have tokens, found none", "data");
+            throw new ArgumentException(
+                "there is nothing to evaluate: expected at least one pair of completions that differ and have tokens", nameof(loss));
         }
 
         using var scope = torch.NewDisposeScope();
-        var metrics = loss.Metrics(
-            Examples.Chunk(batchSize).Select(chunk =>
-            {
-                cancel.ThrowIfCancellationRequested();
-                return Core.BatchModule.create(Core.PaddingSide.Right, chunk.ToFSharpList());
-            }),
-            theta).ToDictionary(metric => metric.Item1, metric => metric.Item2, StringComparer.Ordinal);
+        var metrics = loss.Measure(Examples, batchSize, theta, cancel);
         return new PreferenceEvaluation
         {
             Pairs = Examples.Length,

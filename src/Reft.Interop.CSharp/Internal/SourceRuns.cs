@@ -51,6 +51,9 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
 
     /// <summary>The next-token loss of such a model.</summary>
     public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
-        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
-        Core.LossModule.language(Tune(spec, model, examples)).ToFunc();
+        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples)
+    {
+        var tuned = Tune(spec, model, examples);
+        return (batch, theta) => Core.LossModule.language(tuned, batch, theta);
+    }
 }

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Microsoft.FSharp.Collections;
-using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;
@@ -77,13 +76,15 @@ internal sealed class TrainingRun(
         {
             Action<Core.FitProgress, Core.FitState> report = Report;
             var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
-            if (set.Evaluation.Length > 0 && set.Metrics is { } metrics)
+            if (set.Evaluation.Length > 0 && set.Evaluate is { } evaluate)
             {
-                Func<Core.Parameters, FSharpList<Tuple<string, double>>> evaluate = theta => metrics(
-                    Core.BatchModule.epoch(
-                        Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
-                    theta);
-                task = Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
+                Func<Core.Parameters, FSharpList<Tuple<string, double>>> metrics =
+                    theta => set.Metrics.Zip(evaluate(theta), Tuple.Create).ToFSharpList();
+                task = Core.FitTaskModule.evaluating(metrics.ToFSharpFunc(), task);
+            }
+            else if (set.Evaluation.Length > 0)
+            {
+                task = Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
             }
 
             var result = Core.Fit.run(FitOptions(), task, report.ToFSharpFunc(), cancel, state);

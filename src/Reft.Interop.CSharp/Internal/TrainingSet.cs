@@ -1,4 +1,3 @@
-using Microsoft.FSharp.Collections;
 using TorchSharp;
 
 namespace Reft.Internal;
@@ -9,48 +8,29 @@ namespace Reft.Internal;
 /// <param name="Skipped">Rows that give no example.</param>
 /// <param name="SkippedEvaluation">Rows of the evaluation that give none.</param>
 /// <param name="Loss">What it minimises.</param>
-internal sealed record TrainingSet(
+internal sealed partial record TrainingSet(
     Core.Example[] Examples,
     Core.Example[] Evaluation,
     int Skipped,
     int SkippedEvaluation,
     Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
 {
-    /// <summary>What parameters are worth on batches of the evaluation, by name, the loss first; null where nothing is evaluated.</summary>
-    public Func<IEnumerable<Core.Batch>, Core.Parameters, FSharpList<Tuple<string, double>>>? Metrics { get; init; }
+    /// <summary>What the loss is, in words: a run goes on with the same one only.</summary>
+    public string Objective { get; init; } = "next token";
 
-    /// <summary>The rows that have a scored token, as examples that are cut to a length.</summary>
-    public static (Core.Example Example, int Row)[] Scored(RowEncoder encoder, int maxLength, TrainingData data) =>
-    [
-        .. data.Rows
-            .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
-            .Where(pair => pair.Example.ScoredCount > 0),
-    ];
+    /// <summary>The metrics that an evaluation gives.</summary>
+    public IReadOnlyList<string> Metrics { get; init; } = ["loss"];
+
+    /// <summary>Their values at parameters, where they are more than the mean loss of the evaluated examples.</summary>
+    public Func<Core.Parameters, double[]>? Evaluate { get; init; }
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
-        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
-        OfLanguage(
-            model,
-            start,
-            encoder,
-            options,
-            data,
-            (_, tuned) => MeasuredLoss.Alone(Core.LossModule.language(tuned).ToFunc()));
-
-    /// <summary>Rows with prompts and completions: another loss of them.</summary>
-    public static TrainingSet OfLanguage(
-        Core.Transformer model,
-        AttachedReft start,
-        RowEncoder encoder,
-        TrainingOptions options,
-        TrainingData data,
-        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>, Core.Tuned, MeasuredLoss> loss)
+        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
-        var held = options.EvaluationData;
-        var training = Scored(encoder, maxLength, data);
-        var evaluating = held is null ? [] : Scored(encoder, maxLength, held);
+        var (training, skipped) = Scored(data);
+        var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
         if (training.Length == 0)
         {
             throw new ArgumentException(
@@ -60,22 +40,19 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
-        var plain = Of(data, training).Loss;
+        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
+        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
         return new TrainingSet(
-            Examples(training),
-            Examples(evaluating),
-            data.Count - training.Length,
-            held is null ? 0 : held.Count - evaluating.Length,
-            options.Penalty?.AddTo(plain) ?? plain)
-        {
-            Metrics = held is null ? null : Of(held, evaluating).Metrics,
-        };
+            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
 
-        MeasuredLoss Of(TrainingData rows, (Core.Example Example, int Row)[] pairs) =>
-            loss(
-                [.. pairs.Select(pair => (pair.Example, rows.Rows[pair.Row], pair.Row))],
-                new SourceRuns(rows.Sources).Tune(start.Spec, model, pairs));
+        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
+        {
+            var examples = data.Rows
+                .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
+                .Where(pair => pair.Example.ScoredCount > 0)
+                .ToArray();
+            return (examples, data.Count - examples.Length);
+        }
 
         static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
     }
@@ -99,12 +76,21 @@ internal sealed record TrainingSet(
         var targets = new RowTargets(classifier.Task);
         var held = Examples(evaluation?.Rows ?? []);
         var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
-        return new TrainingSet(Examples(data.Rows), held, 0, 0, options.Penalty?.AddTo(loss) ?? loss)
-        {
-            Metrics = MeasuredLoss.Alone(loss).Metrics,
-        };
+        return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
             [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
+    }
+
+    // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
+    private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(
+        TrainingOptions options,
+        Func<Core.Batch, Core.Parameters, torch.Tensor> plain,
+        Func<Core.Batch, Core.Parameters, torch.Tensor> evaluated,
+        Core.Example[] evaluation)
+    {
+        var trained = options.Penalty?.AddTo(plain) ?? plain;
+        var held = evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance);
+        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
     }
 }
