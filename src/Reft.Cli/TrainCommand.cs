@@ -92,6 +92,7 @@ internal static class TrainCommand
             "Train interventions on a model and save them as an adapter.",
             [
                 .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
+                .. ObjectiveOptions.All,
                 Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie,
                 LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. Model.How, Json,
             ]);
@@ -121,8 +122,8 @@ internal static class TrainCommand
             return Failure.Say($"--method: {Values.MessageOf(e)}", ExitCode.Usage);
         }
 
-        var task = TaskOptions.Read(
-            parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed));
+        using var task = ObjectiveOptions.Read(
+            parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed), Model);
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
         string modelFolder;
         try
