@@ -168,12 +168,14 @@ public static class ObjectiveTests
     private static void FollowsPrompt()
     {
         using var folder = TinyLlama.WithTokenizer();
-        using var model = ReftModel.Load(folder.Path, Spec);
+        var everywhere = new ReftSpec().At(
+            Sites.BlockOutput(Layers.All), Positions.All, Interventions.Loreft(rank: 8, start: InterventionStart.Identity));
+        using var model = ReftModel.Load(folder.Path, everywhere);
         var data = TrainingData.FromPairs(Enumerable.Range(0, 8).Select(i => ($"Ask {i}", " one two")));
         var how = new DistillationOptions { TeacherPrompt = prompt => "Be kind. " + prompt };
         var before = model.EvaluateDistillation(data, model, how);
         Check.Equal(0.0, Math.Round(model.EvaluateDistillation(data, model).Divergence, 6), "without the instruction nothing is to be learnt");
-        Wait(model.FitDistillationAsync(data, model, how, Quick));
+        Wait(model.FitDistillationAsync(data, model, how, Quick with { Epochs = 20 }));
         var after = model.EvaluateDistillation(data, model, how);
         Check.That(before.Divergence > 1e-3 && after.Divergence < before.Divergence / 2, $"expected to come near, found {before} → {after}");
         Check.Throws<InvalidDataException>(() => model.EvaluateDistillation(TinyLlama.Data, model, how), "row 0", "'prompt'", "token ids");
