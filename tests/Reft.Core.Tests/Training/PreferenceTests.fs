@@ -159,6 +159,44 @@ let tests =
 
                   expectClose "loss" expected (number found))
           }
+          test "all weights of a model, its head and a cap of its logits included, against the model before" {
+              scoped (fun () ->
+                  let build (theta: Parameters) =
+                      let model = ofWeights torch.float32 config theta
+
+                      { model with
+                          LanguageHead =
+                              model.LanguageHead
+                              |> Option.map (fun head -> { head with Softcap = Some 2.0 }) }
+
+                  let start = weights config 1L
+                  let before = build start
+
+                  let reference: Preference.Reference =
+                      fun batch _ -> struct (Batch.context before batch, before)
+
+                  let loss =
+                      Tuned.ofModel build |> Preference.lossAgainst Preference.defaults reference
+
+                  expectClose "log 2" (log 2.0) (number (loss (batch PaddingSide.Right) start))
+                  differences loss (moved start) (batch PaddingSide.Right))
+          }
+          test "a bf16 model gives about the loss of an fp32 one, and gradients" {
+              scoped (fun () ->
+                  let at dtype =
+                      let tuned = Tuned.reft spec (create dtype 1L)
+                      let theta = parameters ()
+
+                      dsharp.fgrad
+                          (fun (v: Tensor) ->
+                              Preference.loss Preference.defaults tuned (batch PaddingSide.Right) (theta.OfVector v))
+                          theta.Vector
+
+                  let loss, gradient = at torch.float32
+                  let half, ofHalf = at torch.bfloat16
+                  Expect.isLessThan (relative half loss) 1e-2 "loss"
+                  Expect.isLessThan (relative ofHalf gradient) 0.1 "gradient")
+          }
           for name, options in methods do
               test $"{name} learns a preference" {
                   scoped (fun () ->
