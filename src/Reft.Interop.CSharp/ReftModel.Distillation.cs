@@ -43,14 +43,16 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
+                NeedAttached();
                 var followed = Follow(teacher, how);
-                return PlanOfAttached(start, () => TrainingSet.OfRows(
+                var attached = Tuned();
+                return PlanOfAttached(() => TrainingSet.OfLanguage(
+                    attached,
+                    _loaded.Model,
                     _encoder,
-                    LengthOf(options),
                     options,
                     data,
-                    rows => followed.Loss(rows, rows.Tune(start.Spec, Model), _encoder)));
+                    (rows, tuned) => followed.Loss(rows, tuned, _encoder, LengthOf(options))));
             },
             progress,
             stop.Token).ConfigureAwait(false);
@@ -79,10 +81,18 @@ public sealed partial class ReftModel
         using var work = _gate.Read();
         using var teaching = ReferenceEquals(teacher, this) ? null : teacher._gate.Read();
         using var scope = torch.NewDisposeScope();
-        var rows = ScoredRows.Of(_encoder, maxLength ?? Config.ContextLength, data);
-        var metrics = Follow(teacher, distillation ?? new DistillationOptions())
-            .Loss(rows, rows.Tune(_attached?.Spec ?? [], Model), _encoder)
-            .Measure(rows.Examples, batchSize, _attached?.Parameters ?? Core.ParametersModule.empty, cancellationToken);
+        var length = maxLength ?? Config.ContextLength;
+        var rows = TrainingSet.Scored(_encoder, length, data.Rows);
+        var tuned = new SourceRuns(data.Sources).Give(ReadTuned(), Model.Device, rows);
+        var loss = Follow(teacher, distillation ?? new DistillationOptions())
+            .Loss([.. rows.Select(row => (row.Example, data.Rows[row.Row], row.Row))], tuned, _encoder, length);
+        var metrics = loss.Metrics(
+            rows.Chunk(batchSize).Select(chunk =>
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(row => row.Example).ToFSharpList());
+            }),
+            ReadParameters()).ToDictionary(metric => metric.Item1, metric => metric.Item2);
         return new DistillationEvaluation
         {
             Loss = metrics["loss"],
@@ -94,7 +104,9 @@ public sealed partial class ReftModel
     private TeacherRuns Follow(ReftModel teacher, DistillationOptions options) =>
         new(
             teacher._loaded.Fingerprint,
-            Core.Distillation.teacher(ReferenceEquals(teacher, this) ? [] : teacher.Bound(), teacher.Model),
+            ReferenceEquals(teacher, this)
+                ? Core.Distillation.teacher([], _loaded.Model)
+                : Core.Distillation.teacher(teacher.Bound(), teacher.Model),
             teacher.Config.ContextLength,
             options);
 }

@@ -1,4 +1,3 @@
-using Microsoft.FSharp.Collections;
 using Reft.Internal;
 
 namespace Reft;
@@ -16,13 +15,13 @@ public sealed partial class ReftModel
         var work = _gate.Change();
         try
         {
-            var (_, start, headParameters, prepare, keep) = plan();
+            var (subject, prepare, keep) = plan();
             return DedicatedThread.Run("reft-fit", () =>
             {
                 using (work)
                 {
                     using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    return new TrainingRun(start, headParameters, options, progress, stop.Token).Run(prepare, keep);
+                    return new TrainingRun(subject, options, progress, stop.Token).Run(prepare, keep);
                 }
             });
         }
@@ -34,12 +33,11 @@ public sealed partial class ReftModel
     }
 
     // What is attached is trained, and replaced by what the run reached.
-    private FitPlan PlanOfAttached(AttachedReft start, Func<TrainingSet> prepare) =>
-        new(start.Spec, start.Parameters, 0, prepare, reached => Replace(new AttachedReft(start.Spec, reached), Spec));
+    private FitPlan PlanOfAttached(Func<TrainingSet> prepare) => new(Subject(AttachedParameters(), 0), prepare, Keep);
 
     private int LengthOf(TrainingOptions options) => options.MaxLength ?? Config.ContextLength;
 
     /// <summary>What a run starts from, works on and leaves.</summary>
     private sealed record FitPlan(
-        FSharpList<Core.Placement> Spec, Core.Parameters Start, long HeadParameters, Func<TrainingSet> Prepare, Action<Core.Parameters> Keep);
+        TrainingSubject Subject, Func<TrainingSet> Prepare, Action<Core.Parameters> Keep);
 }

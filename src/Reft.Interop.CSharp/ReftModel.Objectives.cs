@@ -29,13 +29,10 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                return PlanOfAttached(start, () => TrainingSet.OfRows(
-                    _encoder,
-                    LengthOf(options),
-                    options,
-                    data,
-                    rows => MeasuredLoss.Alone(objective.Name, objective.Loss(rows.Tune(start.Spec, Model)))));
+                NeedAttached();
+                var attached = Tuned();
+                return PlanOfAttached(() => TrainingSet.OfLanguage(
+                    attached, _loaded.Model, _encoder, options, data, (_, tuned) => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned))));
             },
             progress,
             cancellationToken);
@@ -69,10 +66,10 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                var loss = MeasuredLoss.Alone(objective.Name, objective.Loss(Core.TunedModule.reft(start.Spec, Model)));
+                NeedAttached();
+                var loss = MeasuredLoss.Alone(objective.Name, objective.Loss(Tuned()));
                 return PlanOfAttached(
-                    start, () => TrainingSet.OfPairs(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
+                    () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
             },
             progress,
             cancellationToken);

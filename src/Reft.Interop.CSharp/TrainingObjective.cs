@@ -60,7 +60,7 @@ public sealed class ObjectiveBatch
     private readonly Core.Batch _batch;
     private readonly Core.Parameters _theta;
     private readonly Core.Tuned _tuned;
-    private readonly Lazy<(Core.Transformer Model, torch.Tensor Hidden)> _run;
+    private readonly Lazy<(Core.Context Context, Core.Transformer Model, torch.Tensor Hidden)> _run;
     private readonly Lazy<torch.Tensor> _logits;
     private readonly Lazy<torch.Tensor> _logProbs;
     private readonly Lazy<torch.Tensor> _targets;
@@ -73,13 +73,13 @@ public sealed class ObjectiveBatch
         _run = new(() =>
         {
             var (context, model) = Core.TunedModule.attach(batch, theta, tuned);
-            return (model, Core.LossModule.scored(batch, context, model).Item1);
+            return (context, model, Core.LossModule.scored(batch, context, model).Item1);
         });
         _logits = new(() => Core.LanguageHeadModule.logits(Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates));
         _targets = new(() => torch.tensor(batch.Targets).to(HiddenStates.device));
-        _targetRows = new(() => torch.tensor(batch.Scored.Select(flat => flat / batch.Columns).ToArray()).to(HiddenStates.device));
-        _logProbs = new(() => Core.SequenceLogProbs.fused(
-            Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates, Targets));
+        _targetRows = new(() => torch.tensor(Core.SequenceLogProbs.owners(batch)).to(HiddenStates.device));
+        _logProbs = new(() => Core.SequenceLogProbs.ofTokens(
+            _run.Value.Context.Attention, Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates, Targets));
     }
 
     /// <summary>The rows, in the order of the batch: of pairs first those that are preferred, then the others.</summary>
@@ -97,7 +97,7 @@ public sealed class ObjectiveBatch
     /// <summary>The scored tokens. [scored] int64</summary>
     public torch.Tensor Targets => _targets.Value;
 
-    /// <summary>The row of each scored token. [scored] int64</summary>
+    /// <summary>The number of the row among <see cref="Examples"/> that each scored token is of. [scored] int64</summary>
     public torch.Tensor TargetRows => _targetRows.Value;
 
     /// <summary>The logits of each scored token, all at once. [scored, vocabulary] fp32</summary>

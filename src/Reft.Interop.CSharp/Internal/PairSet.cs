@@ -11,17 +11,36 @@ internal sealed record PairSet(Core.Example[] Examples, int Skipped)
     /// <param name="encoder">The model's.</param>
     /// <param name="maxLength">To what they are cut.</param>
     /// <param name="whole">Whether positions refer to whole rows, as for a reward, rather than to prompts.</param>
-    /// <param name="data">The rows.</param>
-    public static PairSet Of(RowEncoder encoder, int maxLength, bool whole, PreferenceData data)
+    /// <param name="rows">The rows.</param>
+    public static PairSet Of(RowEncoder encoder, int maxLength, bool whole, IReadOnlyList<PreferenceRow> rows)
     {
         Core.Example[] pairs =
         [
-            .. data.Rows
+            .. rows
                 .Select((row, i) => encoder.EncodePair(row, i, maxLength))
                 .Where(pair => pair.ScoredCount > 0)
                 .Select(pair => whole ? Core.ExampleModule.wholePrompt(pair) : pair),
         ];
-        return new PairSet(pairs, data.Count - pairs.Length);
+        return new PairSet(pairs, rows.Count - pairs.Length);
+    }
+
+    /// <summary>What a run works on that learns from pairs.</summary>
+    public static TrainingSet ToTrain(
+        RowEncoder encoder, int maxLength, bool whole, TrainingOptions options, PreferenceData data, PreferenceData? evaluation, MeasuredLoss loss)
+    {
+        var training = Of(encoder, maxLength, whole, TrainingSet.First(options.MaxExamples, data.Rows));
+        if (training.Examples.Length == 0)
+        {
+            throw new ArgumentException(
+                data.Count == 0
+                    ? "the dataset is empty: expected at least one pair to train on"
+                    : $"none of the {data.Count} pairs has completions that differ within {maxLength} tokens, so there is nothing to learn: raise MaxLength or check the rows",
+                nameof(data));
+        }
+
+        var held = Of(encoder, maxLength, whole, evaluation?.Rows ?? []);
+        return new TrainingSet(
+            training.Examples, held.Examples, training.Skipped, held.Skipped, loss.With(options.Penalty), loss);
     }
 
     /// <summary>How well they are told apart.</summary>
@@ -30,12 +49,17 @@ internal sealed record PairSet(Core.Example[] Examples, int Skipped)
     {
         if (Examples.Length == 0)
         {
-            throw new ArgumentException(
-                "there is nothing to evaluate: expected at least one pair of completions that differ and have tokens", nameof(loss));
+            throw new ArgumentException("expected at least one pair to evaluate, whose completions differ and have tokens, found none");
         }
 
         using var scope = torch.NewDisposeScope();
-        var metrics = loss.Measure(Examples, batchSize, theta, cancel);
+        var metrics = loss.Metrics(
+            Examples.Chunk(batchSize).Select(chunk =>
+            {
+                cancel.ThrowIfCancellationRequested();
+                return Core.BatchModule.create(Core.PaddingSide.Right, chunk.ToFSharpList());
+            }),
+            theta).ToDictionary(metric => metric.Item1, metric => metric.Item2, StringComparer.Ordinal);
         return new PreferenceEvaluation
         {
             Pairs = Examples.Length,

@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace Reft.Internal;
 
 /// <summary>Options → losses of pairs.</summary>
@@ -7,7 +5,8 @@ internal static class PreferenceLoss
 {
     private const double UsualBeta = 0.1;
     private const double UsualSimPoBeta = 2;
-    private static readonly string[] OfPairs = ["loss", "accuracy", "margin", "chosen_reward", "rejected_reward"];
+
+    private static readonly string[] Ranked = ["loss", "accuracy", "margin", "chosen_reward", "rejected_reward"];
 
     /// <summary>The loss of a preference.</summary>
     /// <exception cref="ArgumentException">An option is out of range, or belongs to another method.</exception>
@@ -28,10 +27,9 @@ internal static class PreferenceLoss
                 (options.SteeringFactors.Count == 0 ? [1.0] : options.SteeringFactors).ToFSharpList(),
                 options.Suppression == SteeringSuppression.NulledOut ? Core.RepsSuppression.NulledOut : Core.RepsSuppression.Negated));
             return new MeasuredLoss(
-                $"RePS, {reps.Suppression}, factors {string.Join(", ", reps.Factors.Select(Number))}",
-                Core.Reps.loss(reps, tuned).ToFunc(),
+                $"RePS, {reps}",
                 ["loss", "accuracy", "suppression", "margin"],
-                (batches, theta) => Core.Reps.metrics(reps, tuned, batches, theta));
+                Core.Reps.loss(reps, tuned).ToFunc(), (batches, theta) => Core.Reps.metrics(reps, tuned, batches, theta));
         }
 
         var core = Core.Preference.check(new Core.PreferenceOptions(
@@ -44,10 +42,9 @@ internal static class PreferenceLoss
             },
             options.Beta ?? (options.Method == PreferenceMethod.SimPo ? UsualSimPoBeta : UsualBeta)));
         return new MeasuredLoss(
-            $"{options.Method}, beta {Number(core.Beta)}, smoothing {Number(options.LabelSmoothing)}, margin {Number(options.Margin)}",
-            Core.Preference.loss(core, tuned).ToFunc(),
-            OfPairs,
-            (batches, theta) => Core.Preference.metrics(core, tuned, batches, theta));
+            $"preference, {core}",
+            Ranked,
+            Core.Preference.loss(core, tuned).ToFunc(), (batches, theta) => Core.Preference.metrics(core, tuned, batches, theta));
 
         void Belongs(bool absent, string name, PreferenceMethod method)
         {
@@ -62,10 +59,8 @@ internal static class PreferenceLoss
     /// <exception cref="ArgumentException">An option is out of range, or the head is not of one number.</exception>
     public static MeasuredLoss OfReward(RewardOptions options, Core.Classifier classifier, Core.Tuned tuned) =>
         new(
-            $"reward, centering {Number(options.Centering)}",
+            $"reward, {options}",
+            Ranked,
             Core.Reward.loss(options.Centering, classifier, tuned).ToFunc(),
-            OfPairs,
             (batches, theta) => Core.Reward.metrics(options.Centering, classifier, tuned, batches, theta));
-
-    private static string Number(double value) => value.ToString("R", CultureInfo.InvariantCulture);
 }

@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace Reft.Internal;
 
 /// <summary>A teacher, and the rows that it reads in place of the student's.</summary>
@@ -13,31 +11,33 @@ internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context
         Core.Distillation.check(new Core.DistillationOptions(options.Temperature, options.Weight));
 
     /// <summary>The loss of rows, by the identity of their examples: batches may be shuffled.</summary>
-    /// <param name="rows">The student's.</param>
+    /// <param name="rows">The student's examples and what they were made of.</param>
     /// <param name="tuned">The student.</param>
     /// <param name="encoder">The student's.</param>
-    public MeasuredLoss Loss(ScoredRows rows, Core.Tuned tuned, RowEncoder encoder)
+    /// <param name="maxLength">To what the student's rows are cut.</param>
+    public MeasuredLoss Loss(
+        IReadOnlyList<(Core.Example Example, DataRow Row, int Index)> rows, Core.Tuned tuned, RowEncoder encoder, int maxLength)
     {
         var followed = teacher;
         if (options.TeacherPrompt is { } prompt)
         {
-            var seen = rows.Pairs.ToDictionary(
-                pair => pair.Example,
-                pair => Seen(prompt, pair.Example, rows.Data.Rows[pair.Row], pair.Row, encoder),
+            var seen = rows.ToDictionary(
+                row => row.Example,
+                row => Seen(prompt, row.Example, row.Row, row.Index, encoder),
                 ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
             Func<Core.Example, Core.Example> view = example => seen[example];
             followed = Core.Distillation.seeing(view.ToFSharpFunc(), teacher);
         }
-        else if (rows.Pairs.Select(pair => pair.Example.Ids.Length).DefaultIfEmpty(0).Max() is var longest && longest > context)
+        else if (Math.Min(maxLength, rows.Select(row => row.Example.Ids.Length).DefaultIfEmpty(0).Max()) is var longest && longest > context)
         {
             throw new ArgumentException(
                 $"a row has {longest} tokens, more than the teacher's context of {context}: lower MaxLength", nameof(rows));
         }
 
         return new MeasuredLoss(
-            string.Create(CultureInfo.InvariantCulture, $"distillation from {name}, temperature {_core.Temperature:R}, weight {_core.Weight:R}"),
-            Core.Distillation.loss(_core, followed, tuned).ToFunc(),
+            $"distillation from {name}, {_core}",
             ["loss", "kl", "language"],
+            Core.Distillation.loss(_core, followed, tuned).ToFunc(),
             (batches, theta) => Core.Distillation.metrics(_core, followed, tuned, batches, theta));
     }
 

@@ -21,18 +21,20 @@ let private methods =
         Beta = 2.0 } ]
 
 /// The loss of a pair from log p of its rows under policy and reference, in plain numbers.
-let private formula options (chosen: Example, policyChosen, baseChosen) (rejected: Example, policyRejected, baseRejected) =
+let private formula
+    options
+    (chosen: Example, policyChosen, baseChosen)
+    (rejected: Example, policyRejected, baseRejected)
+    =
     let beta = options.Beta
 
-    let h =
-        beta * ((policyChosen - baseChosen) - (policyRejected - baseRejected))
+    let h = beta * ((policyChosen - baseChosen) - (policyRejected - baseRejected))
 
     match options.Method with
     | PreferenceMethod.Dpo smoothing -> -(1.0 - smoothing) * log (sigmoid h) - smoothing * log (sigmoid -h)
     | PreferenceMethod.Ipo -> (h / beta - 1.0 / (2.0 * beta)) ** 2.0
     | PreferenceMethod.SimPo margin ->
-        let reward (row: Example) logProb =
-            beta * logProb / float row.ScoredCount
+        let reward (row: Example) logProb = beta * logProb / float row.ScoredCount
 
         -(log (sigmoid (reward chosen policyChosen - reward rejected policyRejected - margin)))
 
@@ -66,16 +68,17 @@ let tests =
 
                       let expected = pairs () |> rowsOf |> List.map (logProb spec theta model >> number)
                       let found = of' id theta.Vector
-                      List.iteri (fun row expected -> expectClose $"row {row}" expected (number found[int64 row])) expected
+
+                      List.iteri
+                          (fun row expected -> expectClose $"row {row}" expected (number found[int64 row]))
+                          expected
+
                       let weights = Rng.normal [ 8L ] (Rng.ofSeed 3L)
 
                       let gradient prepare =
                           dsharp.grad (fun v -> (of' prepare v * weights).sum()) theta.Vector
 
-                      Expect.isLessThan
-                          (relative (gradient id) (gradient Context.withPlainAttention))
-                          1e-4
-                          "gradient")
+                      Expect.isLessThan (relative (gradient id) (gradient Context.withPlainAttention)) 1e-4 "gradient")
           }
           for name, options in methods do
               test $"{name}: the loss is the formula's, under either padding" {
@@ -166,8 +169,7 @@ let tests =
 
                       { model with
                           LanguageHead =
-                              model.LanguageHead
-                              |> Option.map (fun head -> { head with Softcap = Some 2.0 }) }
+                              model.LanguageHead |> Option.map (fun head -> { head with Softcap = Some 2.0 }) }
 
                   let start = weights config 1L
                   let before = build start
@@ -204,7 +206,11 @@ let tests =
                       let start = Reft.init identity config (Rng.ofSeed 4L)
 
                       let measure theta =
-                          Preference.metrics options tuned (Batch.epoch PaddingSide.Right 3 None (List.toArray (pairs ()))) theta
+                          Preference.metrics
+                              options
+                              tuned
+                              (Batch.epoch PaddingSide.Right 3 None (List.toArray (pairs ())))
+                              theta
 
                       let before = measure start
                       let after = train 30 (Preference.loss options tuned) start (pairs ()) |> measure
@@ -214,7 +220,10 @@ let tests =
               }
           test "pairs apart make the same step as one large batch" {
               scoped (fun () ->
-                  accumulates (Preference.loss Preference.defaults (Tuned.reft spec (model ()))) (parameters ()) (pairs ()))
+                  accumulates
+                      (Preference.loss Preference.defaults (Tuned.reft spec (model ())))
+                      (parameters ())
+                      (pairs ()))
           }
           test "steps leave no tensor behind" {
               scoped (fun () ->
@@ -252,7 +261,11 @@ let tests =
                   refuses "found 1 pairs among 2" (fun () -> Batch.create PaddingSide.Right [ pair; row ])
 
                   refuses "stand alone" (fun () ->
-                      Preference.loss Preference.defaults tuned (Batch.create PaddingSide.Right [ row ]) (parameters ()))
+                      Preference.loss
+                          Preference.defaults
+                          tuned
+                          (Batch.create PaddingSide.Right [ row ])
+                          (parameters ()))
 
                   let loss options () = Preference.loss options tuned
                   refuses "β" (loss { Preference.defaults with Beta = 0.0 })
