@@ -80,6 +80,48 @@ let tests =
 
                       Expect.isLessThan (relative (gradient id) (gradient Context.withPlainAttention)) 1e-4 "gradient")
           }
+          test "log-probabilities of packed rows are those of each row alone" {
+              scoped (fun () ->
+                  let model = model ()
+                  let rows = examples 3L 2 [ 9; 6; 7; 5 ]
+                  let packed = Batch.pack 16 PaddingSide.Right rows
+                  let found = model |> SequenceLogProbs.ofBatch packed (Batch.context model packed)
+
+                  rows
+                  |> List.iteri (fun row example ->
+                      let expected = number (logProb [] Parameters.empty model example)
+                      expectClose $"row {row}" expected (number found[int64 row])))
+          }
+          test "a head whose columns are rescaled has the gradient of the formula" {
+              scoped (fun () ->
+                  let draw seed shape = Rng.normal shape (Rng.ofSeed seed)
+
+                  let head =
+                      LanguageHead.ofMap
+                          { Linear.dense None (draw 1L [ 40L; 8L ]) with
+                              Rescale = Some(draw 2L [ 40L ]) }
+
+                  let targets = torch.tensor [| 3L; 0L; 39L |]
+
+                  let gradient logProbs =
+                      dsharp.grad (fun (h: Tensor) -> (logProbs head h targets: Tensor).sum()) (draw 3L [ 3L; 8L ])
+
+                  let fused, plain = gradient SequenceLogProbs.fused, gradient SequenceLogProbs.plain
+                  Expect.isLessThan (relative fused plain) 1e-5 "log-probabilities"
+
+                  let followed mean =
+                      let teacher = LanguageHead.ofMap (Linear.dense None (draw 4L [ 40L; 8L ]))
+
+                      dsharp.grad
+                          (fun (h: Tensor) ->
+                              (mean Distillation.defaults teacher head (draw 5L [ 3L; 8L ]) h targets: Tensor))
+                          (draw 3L [ 3L; 8L ])
+
+                  Expect.isLessThan
+                      (relative (followed Distillation.fused) (followed Distillation.plain))
+                      1e-5
+                      "distillation")
+          }
           for name, options in methods do
               test $"{name}: the loss is the formula's, under either padding" {
                   scoped (fun () ->
