@@ -58,6 +58,7 @@ internal static class TrainCommand
     private static IEnumerable<Option> All =>
     [
         .. Model.Which, Data, Output, EvalData, .. RowOptions.All, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
+        .. ObjectiveOptions.All,
         .. MethodOptions.Which, .. MethodOptions.Where,
         LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. Model.How,
         .. MethodOptions.Saved, Json,
@@ -99,8 +100,8 @@ internal static class TrainCommand
             return Failure.Say($"--method: {Values.MessageOf(e)}", ExitCode.Usage);
         }
 
-        var task = TaskOptions.Read(
-            parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed));
+        using var task = ObjectiveOptions.Read(
+            parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed), Model);
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
         string modelFolder;
         try
@@ -112,7 +113,7 @@ internal static class TrainCommand
             return Failure.Say("stopped while the model was being fetched; the next run goes on from there", signals.RequestedExit);
         }
 
-        using var model = Load(modelFolder, parsed, choice, task is LabelTask);
+        using var model = Load(modelFolder, parsed, choice, task is LabelTask or RewardTask);
         task.Prepare(model);
         var options = TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path);
 
@@ -163,7 +164,7 @@ internal static class TrainCommand
             folder, MethodOptions.Spec(parsed, choice), Model.Options(parsed) with { Seed = seed });
         try
         {
-            // The last layer of a classification is its head, which is trained in any case.
+            // The last layer of a classification, or of a reward, is its head, which is trained in any case.
             return choice.Tuning is { } tuning && !(labelled && choice.IsProbe) ? model.AttachTuning(tuning, seed) : model;
         }
         catch

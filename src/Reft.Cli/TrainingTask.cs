@@ -9,7 +9,7 @@ namespace Reft.Cli;
 internal sealed record HeldOutScore(double Loss, double? Accuracy = null, double? Pearson = null);
 
 /// <summary>What <c>reft train</c> trains for: its rows, and how they are learnt and measured.</summary>
-internal abstract class TrainingTask
+internal abstract class TrainingTask : IDisposable
 {
     /// <summary>The number of rows.</summary>
     public abstract int RowCount { get; }
@@ -31,6 +31,11 @@ internal abstract class TrainingTask
 
     /// <summary>What the held-out rows give after a run that was not stopped.</summary>
     public abstract HeldOutScore? After(ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop);
+
+    /// <summary>Frees what it holds besides its rows.</summary>
+    public virtual void Dispose()
+    {
+    }
 }
 
 /// <summary>Completions of prompts.</summary>

@@ -28,6 +28,15 @@ internal static class Values
             CustomParser = result => Read<int?>(result, text => read(text)),
         };
 
+    /// <summary>A number that may be left out.</summary>
+    public static Option<double?> OptionalNumber(string name, string help, string description, Func<string, double> read) =>
+        new(name)
+        {
+            HelpName = help,
+            Description = description,
+            CustomParser = result => Read<double?>(result, text => read(text)),
+        };
+
     /// <summary>A path or a text.</summary>
     public static Option<string?> Text(string name, string help, string description) =>
         new(name) { HelpName = help, Description = description };

@@ -3,6 +3,9 @@ namespace Reft;
 /// <summary>The shape of a model, and how it was loaded.</summary>
 public sealed record ModelFacts
 {
+    /// <summary>The folder that it was loaded from.</summary>
+    public required string Folder { get; init; }
+
     /// <summary>Hugging Face's <c>model_type</c>, e.g. <c>llama</c>.</summary>
     public required string Family { get; init; }
 
@@ -53,6 +56,7 @@ public sealed record ModelFacts
         var config = loaded.Config;
         return new ModelFacts
         {
+            Folder = loaded.Folder,
             Family = config.Family,
             HiddenSize = config.Hidden,
             LayerCount = config.Layers,

@@ -103,6 +103,7 @@ public sealed partial class ReftModel
 
     private TeacherRuns Follow(ReftModel teacher, DistillationOptions options) =>
         new(
+            teacher._loaded.Fingerprint,
             ReferenceEquals(teacher, this)
                 ? Core.Distillation.teacher([], _loaded.Model)
                 : Core.Distillation.teacher(teacher.Bound(), teacher.Model),

@@ -77,7 +77,7 @@ public sealed class ObjectiveBatch
         });
         _logits = new(() => Core.LanguageHeadModule.logits(Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates));
         _targets = new(() => torch.tensor(batch.Targets).to(HiddenStates.device));
-        _targetRows = new(() => torch.tensor(batch.Scored.Select(flat => flat / batch.Columns).ToArray()).to(HiddenStates.device));
+        _targetRows = new(() => torch.tensor(Core.SequenceLogProbs.owners(batch)).to(HiddenStates.device));
         _logProbs = new(() => Core.SequenceLogProbs.ofTokens(
             _run.Value.Context.Attention, Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates, Targets));
     }
@@ -97,7 +97,7 @@ public sealed class ObjectiveBatch
     /// <summary>The scored tokens. [scored] int64</summary>
     public torch.Tensor Targets => _targets.Value;
 
-    /// <summary>The row of each scored token. [scored] int64</summary>
+    /// <summary>The number of the row among <see cref="Examples"/> that each scored token is of. [scored] int64</summary>
     public torch.Tensor TargetRows => _targetRows.Value;
 
     /// <summary>The logits of each scored token, all at once. [scored, vocabulary] fp32</summary>

@@ -60,8 +60,7 @@ module RunFacts =
                     hash.AppendData(BitConverter.GetBytes values.Length)
                     hash.AppendData(MemoryMarshal.AsBytes(ReadOnlySpan values))
 
-                for example in examples do
-                    count <- count + 1
+                let rec add (example: Example) =
                     ints example.Ids
                     ints example.Labels
                     ints [| example.Prompt |]
@@ -75,7 +74,16 @@ module RunFacts =
                     | Some(RowTarget.Values values) ->
                         ints [| 2 |]
                         let values = List.toArray values
-                        hash.AppendData(MemoryMarshal.AsBytes(ReadOnlySpan values)))
+                        hash.AppendData(MemoryMarshal.AsBytes(ReadOnlySpan values))
+
+                    example.Rejected
+                    |> Option.iter (fun rejected ->
+                        ints [| 3 |]
+                        add rejected)
+
+                for example in examples do
+                    count <- count + 1
+                    add example)
 
         $"{count} rows, {hash}"
 

@@ -198,7 +198,8 @@ module Distillation =
 
         match head.Map with
         | { Weight = LinearWeight.Dense map
-            Updates = [] } when not (trained map || head.Map.Bias |> Option.exists trained) ->
+            Updates = []
+            Rescale = None } when not (trained map || head.Map.Bias |> Option.exists trained) ->
             Scope.run (fun () -> fusedDense options teacherHead head map teacherHidden (head.Transform hidden) targets)
         | _ -> plain options teacherHead head teacherHidden hidden targets
 

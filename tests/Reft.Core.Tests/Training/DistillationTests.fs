@@ -27,7 +27,7 @@ let private formula (options: DistillationOptions) student teacher =
     List.zip student teacher
     |> List.averageBy (fun ((z: Tensor, token: int), (t: Tensor, _)) ->
         let temperature = float32 options.Temperature
-        let p, q = (t / temperature).softmax(0L), (z / temperature).softmax (0L)
+        let p, q = (t / temperature).softmax(0L), (z / temperature).softmax(0L)
         let kl = number ((p * (p / q).log()).sum())
         let entropy = -(log (number (z.softmax(0L)[int64 token])))
 
@@ -37,9 +37,7 @@ let private formula (options: DistillationOptions) student teacher =
 /// A model with a cap of its logits, as Gemma 2 has.
 let private capped (model: Transformer) =
     { model with
-        LanguageHead =
-            model.LanguageHead
-            |> Option.map (fun head -> { head with Softcap = Some 2.0 }) }
+        LanguageHead = model.LanguageHead |> Option.map (fun head -> { head with Softcap = Some 2.0 }) }
 
 [<Tests>]
 let tests =
@@ -47,7 +45,11 @@ let tests =
         "Distillation"
         [ test "the loss is the formula's, under either padding, with a teacher of another width" {
               scoped (fun () ->
-                  let wide = { config with Hidden = 24; Heads = { Heads = 6; KvHeads = 2; HeadDim = 4 } }
+                  let wide =
+                      { config with
+                          Hidden = 24
+                          Heads = { Heads = 6; KvHeads = 2; HeadDim = 4 } }
+
                   let model = model ()
                   let other = weights wide 5L |> ofWeights torch.float32 wide
                   let theta = parameters ()
@@ -94,11 +96,12 @@ let tests =
                   let student, teacher = head 1L 3L, head 2L 2L
                   let teacherHidden = draw 3L [ n; 2L ]
 
-                  let targets =
-                      torch.tensor [| for i in 0L .. n - 1L -> i * 26_000L |]
+                  let targets = torch.tensor [| for i in 0L .. n - 1L -> i * 26_000L |]
 
                   let at loss =
-                      dsharp.fgrad (fun (h: Tensor) -> loss options teacher student teacherHidden h targets) (draw 4L [ n; 3L ])
+                      dsharp.fgrad
+                          (fun (h: Tensor) -> loss options teacher student teacherHidden h targets)
+                          (draw 4L [ n; 3L ])
 
                   let value, gradient = at Distillation.fused
                   let plainValue, plainGradient = at Distillation.plain
@@ -127,14 +130,16 @@ let tests =
                   let teacher = Distillation.teacher [ bound ] model
 
                   let kl theta =
-                      Distillation.metrics Distillation.defaults teacher tuned [ batch ] theta |> metric "kl"
+                      Distillation.metrics Distillation.defaults teacher tuned [ batch ] theta
+                      |> metric "kl"
 
                   Expect.isLessThan (abs (kl theta)) 1e-6 "the same"
                   let start = Reft.init spec config (Rng.ofSeed 40L)
                   let before = kl start
 
                   let after =
-                      train 60 (Distillation.loss Distillation.defaults teacher tuned) start rows |> kl
+                      train 60 (Distillation.loss Distillation.defaults teacher tuned) start rows
+                      |> kl
 
                   Expect.isGreaterThan before 0.01 "another student"
                   Expect.isLessThan after (0.3 * before) $"nearer than {before}")
@@ -145,7 +150,9 @@ let tests =
                   let theta = parameters ()
 
                   let view (row: Example) =
-                      Example.ofCompletion (Array.append [| 7; 8; 9 |] row.Ids[.. row.Prompt - 1]) row.Ids[row.Prompt ..]
+                      Example.ofCompletion
+                          (Array.append [| 7; 8; 9 |] row.Ids[.. row.Prompt - 1])
+                          row.Ids[row.Prompt ..]
 
                   let teacher = Distillation.teacher [] model |> Distillation.seeing view
 
@@ -156,7 +163,12 @@ let tests =
                           (rows |> List.collect (view >> scored [] theta model))
 
                   let loss =
-                      Distillation.loss options teacher (Tuned.reft spec model) (Batch.create PaddingSide.Left rows) theta
+                      Distillation.loss
+                          options
+                          teacher
+                          (Tuned.reft spec model)
+                          (Batch.create PaddingSide.Left rows)
+                          theta
 
                   expectClose "loss" expected (number loss))
           }
@@ -180,11 +192,18 @@ let tests =
                   refusesOptions "temperature" { options with Temperature = 0.0 }
                   refusesOptions "weight of 0 … 1" { options with Weight = 1.5 }
                   let small = { config with Vocabulary = 39 }
-                  let other = weights small 5L |> ofWeights torch.float32 small |> Distillation.teacher []
+
+                  let other =
+                      weights small 5L |> ofWeights torch.float32 small |> Distillation.teacher []
 
 
                   refuses "vocabulary of 40, found 39" (fun () ->
-                      Distillation.loss options other tuned (Batch.create PaddingSide.Right [ Example.ofCompletion [| 1; 2 |] [| 3 |] ]) (parameters ()))
+                      Distillation.loss
+                          options
+                          other
+                          tuned
+                          (Batch.create PaddingSide.Right [ Example.ofCompletion [| 1; 2 |] [| 3 |] ])
+                          (parameters ()))
 
                   let view (row: Example) =
                       Example.ofCompletion row.Ids[.. row.Prompt] row.Ids[row.Prompt + 1 ..]

@@ -132,8 +132,7 @@ let train epochs (loss: Loss) (theta: Parameters) (examples: Example seq) : Para
 
     (TrainState.create (Rng.ofSeed 2L) theta
      |> Fit.run options (FitTask.create loss examples) (fun _ _ -> ()) CancellationToken.None)
-        .State
-        .Parameters
+        .State.Parameters
 
 /// A metric by its name.
 let metric (name: string) (metrics: Metrics) : float =

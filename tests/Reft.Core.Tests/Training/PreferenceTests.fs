@@ -21,18 +21,20 @@ let private methods =
         Beta = 2.0 } ]
 
 /// The loss of a pair from log p of its rows under policy and reference, in plain numbers.
-let private formula options (chosen: Example, policyChosen, baseChosen) (rejected: Example, policyRejected, baseRejected) =
+let private formula
+    options
+    (chosen: Example, policyChosen, baseChosen)
+    (rejected: Example, policyRejected, baseRejected)
+    =
     let beta = options.Beta
 
-    let h =
-        beta * ((policyChosen - baseChosen) - (policyRejected - baseRejected))
+    let h = beta * ((policyChosen - baseChosen) - (policyRejected - baseRejected))
 
     match options.Method with
     | PreferenceMethod.Dpo smoothing -> -(1.0 - smoothing) * log (sigmoid h) - smoothing * log (sigmoid -h)
     | PreferenceMethod.Ipo -> (h / beta - 1.0 / (2.0 * beta)) ** 2.0
     | PreferenceMethod.SimPo margin ->
-        let reward (row: Example) logProb =
-            beta * logProb / float row.ScoredCount
+        let reward (row: Example) logProb = beta * logProb / float row.ScoredCount
 
         -(log (sigmoid (reward chosen policyChosen - reward rejected policyRejected - margin)))
 
@@ -66,16 +68,59 @@ let tests =
 
                       let expected = pairs () |> rowsOf |> List.map (logProb spec theta model >> number)
                       let found = of' id theta.Vector
-                      List.iteri (fun row expected -> expectClose $"row {row}" expected (number found[int64 row])) expected
+
+                      List.iteri
+                          (fun row expected -> expectClose $"row {row}" expected (number found[int64 row]))
+                          expected
+
                       let weights = Rng.normal [ 8L ] (Rng.ofSeed 3L)
 
                       let gradient prepare =
                           dsharp.grad (fun v -> (of' prepare v * weights).sum()) theta.Vector
 
-                      Expect.isLessThan
-                          (relative (gradient id) (gradient Context.withPlainAttention))
-                          1e-4
-                          "gradient")
+                      Expect.isLessThan (relative (gradient id) (gradient Context.withPlainAttention)) 1e-4 "gradient")
+          }
+          test "log-probabilities of packed rows are those of each row alone" {
+              scoped (fun () ->
+                  let model = model ()
+                  let rows = examples 3L 2 [ 9; 6; 7; 5 ]
+                  let packed = Batch.pack 16 PaddingSide.Right rows
+                  let found = model |> SequenceLogProbs.ofBatch packed (Batch.context model packed)
+
+                  rows
+                  |> List.iteri (fun row example ->
+                      let expected = number (logProb [] Parameters.empty model example)
+                      expectClose $"row {row}" expected (number found[int64 row])))
+          }
+          test "a head whose columns are rescaled has the gradient of the formula" {
+              scoped (fun () ->
+                  let draw seed shape = Rng.normal shape (Rng.ofSeed seed)
+
+                  let head =
+                      LanguageHead.ofMap
+                          { Linear.dense None (draw 1L [ 40L; 8L ]) with
+                              Rescale = Some(draw 2L [ 40L ]) }
+
+                  let targets = torch.tensor [| 3L; 0L; 39L |]
+
+                  let gradient logProbs =
+                      dsharp.grad (fun (h: Tensor) -> (logProbs head h targets: Tensor).sum()) (draw 3L [ 3L; 8L ])
+
+                  let fused, plain = gradient SequenceLogProbs.fused, gradient SequenceLogProbs.plain
+                  Expect.isLessThan (relative fused plain) 1e-5 "log-probabilities"
+
+                  let followed mean =
+                      let teacher = LanguageHead.ofMap (Linear.dense None (draw 4L [ 40L; 8L ]))
+
+                      dsharp.grad
+                          (fun (h: Tensor) ->
+                              (mean Distillation.defaults teacher head (draw 5L [ 3L; 8L ]) h targets: Tensor))
+                          (draw 3L [ 3L; 8L ])
+
+                  Expect.isLessThan
+                      (relative (followed Distillation.fused) (followed Distillation.plain))
+                      1e-5
+                      "distillation")
           }
           for name, options in methods do
               test $"{name}: the loss is the formula's, under either padding" {
@@ -159,6 +204,43 @@ let tests =
 
                   expectClose "loss" expected (number found))
           }
+          test "all weights of a model, its head and a cap of its logits included, against the model before" {
+              scoped (fun () ->
+                  let build (theta: Parameters) =
+                      let model = ofWeights torch.float32 config theta
+
+                      { model with
+                          LanguageHead =
+                              model.LanguageHead |> Option.map (fun head -> { head with Softcap = Some 2.0 }) }
+
+                  let start = weights config 1L
+                  let before = build start
+
+                  let reference: Preference.Reference =
+                      fun batch _ -> struct (Batch.context before batch, before)
+
+                  let loss =
+                      Tuned.ofModel build |> Preference.lossAgainst Preference.defaults reference
+
+                  expectClose "log 2" (log 2.0) (number (loss (batch PaddingSide.Right) start))
+                  differences loss (moved start) (batch PaddingSide.Right))
+          }
+          test "a bf16 model gives about the loss of an fp32 one, and gradients" {
+              scoped (fun () ->
+                  let at dtype =
+                      let tuned = Tuned.reft spec (create dtype 1L)
+                      let theta = parameters ()
+
+                      dsharp.fgrad
+                          (fun (v: Tensor) ->
+                              Preference.loss Preference.defaults tuned (batch PaddingSide.Right) (theta.OfVector v))
+                          theta.Vector
+
+                  let loss, gradient = at torch.float32
+                  let half, ofHalf = at torch.bfloat16
+                  Expect.isLessThan (relative half loss) 1e-2 "loss"
+                  Expect.isLessThan (relative ofHalf gradient) 0.1 "gradient")
+          }
           for name, options in methods do
               test $"{name} learns a preference" {
                   scoped (fun () ->
@@ -166,7 +248,11 @@ let tests =
                       let start = Reft.init identity config (Rng.ofSeed 4L)
 
                       let measure theta =
-                          Preference.metrics options tuned (Batch.epoch PaddingSide.Right 3 None (List.toArray (pairs ()))) theta
+                          Preference.metrics
+                              options
+                              tuned
+                              (Batch.epoch PaddingSide.Right 3 None (List.toArray (pairs ())))
+                              theta
 
                       let before = measure start
                       let after = train 30 (Preference.loss options tuned) start (pairs ()) |> measure
@@ -176,7 +262,10 @@ let tests =
               }
           test "pairs apart make the same step as one large batch" {
               scoped (fun () ->
-                  accumulates (Preference.loss Preference.defaults (Tuned.reft spec (model ()))) (parameters ()) (pairs ()))
+                  accumulates
+                      (Preference.loss Preference.defaults (Tuned.reft spec (model ())))
+                      (parameters ())
+                      (pairs ()))
           }
           test "steps leave no tensor behind" {
               scoped (fun () ->
@@ -214,7 +303,11 @@ let tests =
                   refuses "found 1 pairs among 2" (fun () -> Batch.create PaddingSide.Right [ pair; row ])
 
                   refuses "stand alone" (fun () ->
-                      Preference.loss Preference.defaults tuned (Batch.create PaddingSide.Right [ row ]) (parameters ()))
+                      Preference.loss
+                          Preference.defaults
+                          tuned
+                          (Batch.create PaddingSide.Right [ row ])
+                          (parameters ()))
 
                   let loss options () = Preference.loss options tuned
                   refuses "β" (loss { Preference.defaults with Beta = 0.0 })

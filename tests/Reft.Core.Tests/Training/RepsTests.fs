@@ -61,18 +61,20 @@ let tests =
                               let each spec (row: Example) = total spec row / float row.ScoredCount
                               let difference = total [] chosen - total [] rejected
 
-                              let toward =
-                                  max -difference 1.0 * each steering chosen - each steering rejected
+                              let toward = max -difference 1.0 * each steering chosen - each steering rejected
 
-                              let away =
-                                  max difference 1.0 * each suppressing rejected - each suppressing chosen
+                              let away = max difference 1.0 * each suppressing rejected - each suppressing chosen
 
                               -(log (sigmoid toward)) - log (sigmoid away))
 
                       for side in [ PaddingSide.Right; PaddingSide.Left ] do
                           let tuned = Tuned.reft spec model
                           expectClose "loss" expected (number (Reps.loss options tuned (batch side) theta))
-                          expectClose "measured" expected (Reps.metrics options tuned [ batch side ] theta |> metric "loss"))
+
+                          expectClose
+                              "measured"
+                              expected
+                              (Reps.metrics options tuned [ batch side ] theta |> metric "loss"))
               }
 
               test $"{name}: the gradient is the difference's, and that of smooth formulas" {
@@ -114,7 +116,10 @@ let tests =
 
                   let edit = (Reps.nulled vector).Head.What
                   let theta = edit.Init 16 (Rng.ofSeed 1L)
-                  let found = Intervention.apply (Context.ofRows (Array.create 5 0)) h (edit.Bind theta)
+
+                  let found =
+                      Intervention.apply (Context.ofRows (Array.create 5 0)) h (edit.Bind theta)
+
                   let before, after = h.matmul v, found.matmul v
 
                   for row in 0L .. 4L do
@@ -150,7 +155,10 @@ let tests =
           test "what is refused" {
               scoped (fun () ->
                   let tuned = Tuned.reft spec (model ())
-                  let loss factors () = Reps.loss { Reps.defaults with Factors = factors } tuned
+
+                  let loss factors () =
+                      Reps.loss { Reps.defaults with Factors = factors } tuned
+
                   refuses "at least one steering factor" (loss [])
                   refuses "positive numbers, found -1" (loss [ -1.0 ])
 

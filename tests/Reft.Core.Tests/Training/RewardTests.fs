@@ -49,8 +49,7 @@ let tests =
                               let chosen = reward theta model { pair with Rejected = None }
                               let rejected = reward theta model pair.Rejected.Value
 
-                              -(log (sigmoid (chosen - rejected)))
-                              + centering * (chosen + rejected) ** 2.0)
+                              -(log (sigmoid (chosen - rejected))) + centering * (chosen + rejected) ** 2.0)
 
                       for side in [ PaddingSide.Right; PaddingSide.Left ] do
                           let batch = wholePairs () |> Batch.create side
