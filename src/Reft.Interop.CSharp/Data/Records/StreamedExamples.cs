@@ -1,12 +1,10 @@
 using System.Collections;
-using System.Runtime.CompilerServices;
 
 namespace Reft.Internal;
 
 /// <summary>The examples of rows that stay on the disk: each is made, from its row, when it is asked for.</summary>
 internal sealed class StreamedExamples : Core.IMeasuredExamples
 {
-    private readonly ConditionalWeakTable<Core.Example, object> _made = [];
     private readonly Func<int, Core.Example> _make;
     private readonly List<int> _rows = [];
     private readonly List<int> _lengths = [];
@@ -20,15 +18,7 @@ internal sealed class StreamedExamples : Core.IMeasuredExamples
     public int Count => _rows.Count;
 
     /// <inheritdoc/>
-    public Core.Example this[int index]
-    {
-        get
-        {
-            var example = _make(_rows[index]);
-            _made.Add(example, this);
-            return example;
-        }
-    }
+    public Core.Example this[int index] => _make(_rows[index]);
 
     /// <summary>Makes each once, which checks it, and remembers those that have something to learn from.</summary>
     /// <param name="count">The number of rows.</param>
@@ -42,15 +32,12 @@ internal sealed class StreamedExamples : Core.IMeasuredExamples
             if (example.ScoredCount > 0)
             {
                 examples._rows.Add(row);
-                examples._lengths.Add(example.Ids.Length);
+                examples._lengths.Add(example.Length);
             }
         }
 
         return examples;
     }
-
-    /// <summary>Whether an example was made here.</summary>
-    public bool Made(Core.Example example) => _made.TryGetValue(example, out _);
 
     /// <inheritdoc/>
     public IEnumerator<Core.Example> GetEnumerator()
