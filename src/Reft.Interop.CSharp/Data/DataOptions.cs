@@ -16,7 +16,7 @@ public sealed record DataOptions
     public RowTemplate? Template { get; init; }
 
     /// <summary>
-    /// Whether rows stay on the disk: each is read when it is asked for, and only where it begins is kept, some 20 bytes a
+    /// Whether rows stay on the disk: each is read when it is asked for, and only where it begins is kept, 16 to 48 bytes a
     /// row. The file must not change meanwhile, which is noticed and refused. Rows of Parquet are unpacked into a temporary
     /// file (in <c>TMPDIR</c>, else in <c>/var/tmp</c>), which is gone when the process is.
     /// </summary>

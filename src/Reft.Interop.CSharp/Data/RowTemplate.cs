@@ -102,7 +102,7 @@ public sealed class RowTemplate
 
     /// <summary>The text of a row that is labelled.</summary>
     internal string LabelledText(RawRow raw) =>
-        _text?.Invoke(raw) ?? throw RowError.Of(raw.Source, null, "a chat template makes prompts, and rows with labels have none: use a text with {columns}");
+        _text?.Invoke(raw) ?? throw RowError.Of(raw.Source, null, "a chat template is for prompts with one completion: use a text with {columns}");
 
     private static JsonElement Conversation(RawRow raw, string? completion)
     {

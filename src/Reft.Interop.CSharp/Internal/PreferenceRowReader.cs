@@ -5,15 +5,15 @@ namespace Reft.Internal;
 /// <summary>A row of a file → <see cref="PreferenceRow"/>.</summary>
 internal static class PreferenceRowReader
 {
-    public static PreferenceRow Parse(RawRow raw)
+    public static PreferenceRow Parse(RawRow raw, RowTemplate? template)
     {
         return Check(
             new PreferenceRow
             {
-                Prompt = Text("prompt"),
+                Prompt = template is null ? Text("prompt") : template.LabelledText(raw),
                 Chosen = Text("chosen"),
                 Rejected = Text("rejected"),
-                PromptIds = Ids("prompt"),
+                PromptIds = template is null ? Ids("prompt") : null,
                 ChosenIds = Ids("chosen"),
                 RejectedIds = Ids("rejected"),
                 Source = raw.Source,

@@ -158,7 +158,7 @@ internal sealed class TrainingRun(
         }
 
         Func<Core.Parameters, FSharpList<Tuple<string, double>>> evaluate = theta => measured.Metrics(
-            Core.BatchModule.epoch(Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
+            set.Evaluation.Chunk(options.BatchSize).Select(rows => Core.BatchModule.create(Core.PaddingSide.Right, rows.ToFSharpList())),
             theta);
         return Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
     }

@@ -89,7 +89,7 @@ public static class TemplateTests
         var row = ClassificationData.FromFile(folder.File("rows.csv"), new() { Template = RowTemplate.Text("{title}: {body}") }).Rows[0];
         Check.Equal(("T: B", "spam"), (row.Text!, row.Label!), "text and label");
         Check.Throws<InvalidDataException>(
-            () => ClassificationData.FromFile(folder.File("rows.csv"), new() { Template = RowTemplate.Chat }), "chat template");
+            () => ClassificationData.FromFile(folder.File("rows.csv"), new() { Template = RowTemplate.Chat }), "chat template is for");
     }
 
     private static void Chat()

@@ -32,7 +32,7 @@ internal sealed class StreamedExamples : Core.IMeasuredExamples
             if (example.ScoredCount > 0)
             {
                 examples._rows.Add(row);
-                examples._lengths.Add(example.Ids.Length);
+                examples._lengths.Add(example.Length);
             }
         }
 
