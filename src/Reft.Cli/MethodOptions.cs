@@ -64,7 +64,8 @@ internal static class MethodOptions
         choice.Spec(
             parsed.GetRequiredValue(LayersOption),
             parsed.GetRequiredValue(PositionsOption),
-            parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
+            parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups,
+            intervention => TrainingFlags.Drop(parsed, intervention));
 }
 
 /// <summary>What is trained: interventions, a tuning of the model itself, or both.</summary>
@@ -123,13 +124,15 @@ internal sealed class MethodChoice
     }
 
     /// <summary>The interventions, in their places; empty where there is none.</summary>
-    public ReftSpec Spec(Layers layers, Positions positions, ParameterTying tying)
-    {
-        var spec = _interventions.Aggregate(
+    /// <param name="layers">The layers whose outputs are edited.</param>
+    /// <param name="positions">Which tokens.</param>
+    /// <param name="tying">Which of them share parameters.</param>
+    /// <param name="change">What is done to each intervention, such as dropout.</param>
+    public ReftSpec Spec(
+        Layers layers, Positions positions, ParameterTying tying, Func<ReftIntervention, ReftIntervention> change) =>
+        _interventions.Aggregate(
             _adapters ?? new ReftSpec(),
-            (spec, intervention) => spec.At(Sites.BlockOutput(layers), positions, intervention, tying: tying));
-        return spec;
-    }
+            (spec, intervention) => spec.At(Sites.BlockOutput(layers), positions, change(intervention), tying: tying));
 
     private void Add(string name, List<KeyValuePair<string, string>> options)
     {

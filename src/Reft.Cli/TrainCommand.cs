@@ -59,7 +59,7 @@ internal static class TrainCommand
     [
         .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
         .. MethodOptions.Which, .. MethodOptions.Where,
-        LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. Model.How,
+        LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. Model.How,
         .. MethodOptions.Saved, Json,
     ];
 
@@ -78,6 +78,8 @@ internal static class TrainCommand
             {
                 result.AddError("Expected --tie or --untie, found both.");
             }
+
+            TrainingFlags.Check(result, result.GetValue(EvalData) is not null);
         });
         command.SetAction(RunAsync);
         return command;
@@ -112,7 +114,7 @@ internal static class TrainCommand
 
         using var model = Load(modelFolder, parsed, choice, task is LabelTask);
         task.Prepare(model);
-        var options = Options(parsed, choice, model.Config.ContextLength);
+        var options = TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path);
 
         HeldOutScore? before;
         try
@@ -139,7 +141,7 @@ internal static class TrainCommand
         Export(model, parsed);
         Terminal.Say(
             result.Cancelled
-                ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}"
+                ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}{(options.Checkpoints is null ? "" : "; --resume goes on from there")}"
                 : $"saved the adapter in {folder.Path}");
         var outcome = new TrainOutcome(folder.Path, described, result, before, After(model, task, options, result, signals.Token));
         if (parsed.GetValue(Json))

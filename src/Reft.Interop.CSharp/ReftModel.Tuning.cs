@@ -112,6 +112,21 @@ public sealed partial class ReftModel
         return Core.ModelTuningModule.withReft(spec, Core.ModelTuningModule.tuned(_loaded, tuned.Tuning));
     }
 
+    // The same at the parameters it has, for running without gradients.
+    private Core.Tuned ReadTuned()
+    {
+        var tuned = Core.TunedModule.reft(_attached?.Spec ?? [], Model);
+        return _tuned is null
+            ? tuned
+            : new Core.Tuned(tuned.Model, tuned.Noisy, FSharpOption<Core.Transformer>.Some(_loaded.Model), tuned.Spec, tuned.Prepare);
+    }
+
+    private Core.Parameters ReadParameters() => _attached?.Parameters ?? Core.ParametersModule.empty;
+
+    // What a run trains: these parameters.
+    private TrainingSubject Subject(Core.Parameters theta, long headParameters) =>
+        new(_loaded, _attached?.Spec ?? [], _tuned?.Tuning.Form.ToString(), theta, headParameters);
+
     // The parameters of all that is attached, interventions first.
     private Core.Parameters AttachedParameters() =>
         Core.ParametersModule.concat(

@@ -70,7 +70,8 @@ module ModelTuning =
     /// <summary>What is trained: the tuned model, with nothing attached.</summary>
     let tuned (loaded: LoadedModel) (tuning: ModelTuning) : Tuned =
         { Tuned.ofModel (tuning.Model loaded) with
-            Noisy = tuning.Noisy |> Option.map (fun noisy -> noisy loaded) }
+            Noisy = tuning.Noisy |> Option.map (fun noisy -> noisy loaded)
+            Reference = Some loaded.Model }
 
     /// <summary>
     /// A tuning together with interventions on the tuned model: their parameters are trained as one set, whose names do not

@@ -31,22 +31,20 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
     }
 
     /// <summary>
-    /// The loss of what is tuned, whose rows read sources, by the identity of the examples that have them: batches may be
-    /// shuffled.
+    /// What is tuned, whose rows read sources by the identity of the examples that have them: batches may be shuffled.
     /// </summary>
-    public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
+    public Core.Tuned Give(
         Core.Tuned tuned, torch.Device device, IEnumerable<(Core.Example Example, int Row)> examples)
     {
         if (IsEmpty)
         {
-            return (batch, theta) => Core.LossModule.language(tuned, batch, theta);
+            return tuned;
         }
 
         var rows = examples.ToDictionary(
             pair => pair.Example, pair => pair.Row, ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
         Func<Core.Batch, Core.Context, Core.Context> prepare = (batch, context) =>
             Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], device), context);
-        var reading = Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
-        return (batch, theta) => Core.LossModule.language(reading, batch, theta);
+        return Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
     }
 }

@@ -1,5 +1,3 @@
-using TorchSharp;
-
 namespace Reft.Internal;
 
 /// <summary>What a training run works on.</summary>
@@ -7,21 +5,53 @@ namespace Reft.Internal;
 /// <param name="Evaluation">What it evaluates.</param>
 /// <param name="Skipped">Rows that give no example.</param>
 /// <param name="SkippedEvaluation">Rows of the evaluation that give none.</param>
-/// <param name="Loss">What it minimises.</param>
+/// <param name="Trained">What it minimises.</param>
+/// <param name="Evaluated">
+/// What is measured: rows that are evaluated read sources of their own, and no penalty is added to their loss.
+/// </param>
 internal sealed record TrainingSet(
     Core.Example[] Examples,
     Core.Example[] Evaluation,
     int Skipped,
     int SkippedEvaluation,
-    Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
+    MeasuredLoss Trained,
+    MeasuredLoss Evaluated)
 {
+    /// <summary>The rows that have a scored token, as examples that are cut to a length.</summary>
+    public static (Core.Example Example, int Row)[] Scored(RowEncoder encoder, int maxLength, IReadOnlyList<DataRow> rows) =>
+    [
+        .. rows
+            .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
+            .Where(pair => pair.Example.ScoredCount > 0),
+    ];
+
+    /// <summary>The first rows, where there are to be no more than so many.</summary>
+    public static IReadOnlyList<T> First<T>(int? most, IReadOnlyList<T> rows) =>
+        most is { } count && count < rows.Count ? [.. rows.Take(count)] : rows;
+
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
-        Core.Tuned tuned, Core.Transformer model, RowEncoder encoder, TrainingOptions options, TrainingData data)
+        Core.Tuned tuned, Core.Transformer model, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
+        OfLanguage(
+            tuned,
+            model,
+            encoder,
+            options,
+            data,
+            (_, reading) => MeasuredLoss.Alone("next token", Core.LossModule.language(reading).ToFunc()));
+
+    /// <summary>Rows with prompts and completions: another loss of them.</summary>
+    public static TrainingSet OfLanguage(
+        Core.Tuned tuned,
+        Core.Transformer model,
+        RowEncoder encoder,
+        TrainingOptions options,
+        TrainingData data,
+        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>, Core.Tuned, MeasuredLoss> loss)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
-        var (training, skipped) = Scored(data);
-        var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
+        var rows = First(options.MaxExamples, data.Rows);
+        var training = Scored(encoder, maxLength, rows);
         if (training.Length == 0)
         {
             throw new ArgumentException(
@@ -31,18 +61,25 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        var plain = new SourceRuns(data.Sources).Loss(tuned, model.Device, training);
-        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(tuned, model.Device, evaluating);
+        var held = options.EvaluationData ?? TrainingData.FromRows([]);
+        var evaluating = Scored(encoder, maxLength, held.Rows);
         return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
+            Examples(training),
+            Examples(evaluating),
+            rows.Count - training.Length,
+            held.Count - evaluating.Length,
+            Of(data, training).With(options.Penalty),
+            Of(held, evaluating));
 
-        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
+        MeasuredLoss Of(TrainingData rows, (Core.Example Example, int Row)[] pairs)
         {
-            var examples = data.Rows
-                .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
-                .Where(pair => pair.Example.ScoredCount > 0)
-                .ToArray();
-            return (examples, data.Count - examples.Length);
+            var measured = loss(
+                [.. pairs.Select(pair => (pair.Example, rows.Rows[pair.Row], pair.Row))],
+                new SourceRuns(rows.Sources).Give(tuned, model.Device, pairs));
+            return measured with
+            {
+                Objective = string.Join(", with ", [measured.Objective, .. rows.Sources.Select(source => source.Name)]),
+            };
         }
 
         static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
@@ -65,24 +102,36 @@ internal sealed record TrainingSet(
 
         var maxLength = options.MaxLength ?? model.Config.Context;
         var targets = new RowTargets(classifier.Task);
-        var held = Examples(evaluation?.Rows ?? []);
-        Func<Core.Batch, Core.Parameters, torch.Tensor> loss = (batch, theta) =>
-            Core.LossModule.sequence(classifier, tuned, batch, theta);
-        return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
+        var regression = classifier.Task.Problem.IsRegression;
+        var measured = new MeasuredLoss(
+            $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
+            ["loss", regression ? "pearson" : "accuracy"],
+            Core.LossModule.sequence(classifier, tuned).ToFunc(),
+            (batches, theta) =>
+            {
+                using var bound = tuned.Spec.IsEmpty ? null : Core.Reft.bind(tuned.Spec, theta);
+                var found = Core.Classify.evaluate(
+                    (bound is null ? (Core.BoundReft[])[] : [bound]).ToFSharpList(),
+                    Core.ClassifierModule.withParameters(theta, classifier),
+                    tuned.Model.Invoke(theta),
+                    batches);
+                return
+                [
+                    Tuple.Create("loss", found.Loss),
+                    regression
+                        ? Tuple.Create("pearson", found.Pearson.ToNullable() ?? double.NaN)
+                        : Tuple.Create("accuracy", found.Accuracy.ToNullable() ?? double.NaN),
+                ];
+            });
+        return new TrainingSet(
+            Examples(First(options.MaxExamples, data.Rows)),
+            Examples(evaluation?.Rows ?? []),
+            0,
+            0,
+            measured.With(options.Penalty),
+            measured);
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
             [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
-    }
-
-    // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
-    private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(
-        TrainingOptions options,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> plain,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> evaluated,
-        Core.Example[] evaluation)
-    {
-        var trained = options.Penalty?.AddTo(plain) ?? plain;
-        var held = evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance);
-        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
     }
 }
