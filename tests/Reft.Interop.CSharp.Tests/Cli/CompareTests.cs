@@ -44,6 +44,8 @@ public static class CompareTests
         Check.Equal("prefix(length=3)", Trained("--method", "prefix:length=3").Tuning, "prefix");
         Check.Equal(8, Trained("--method", "adapters:rank=2").Placements.Count, "two adapters a layer");
         Check.Equal(4, Trained("--method", "adapters:rank=2:after=mlp").Placements.Count, "one adapter a layer");
+        Check.Equal(
+            "dropout(0.1) (loreft(rank=2))", Trained("--method", "loreft:rank=2:dropout=0.1").Placements.Single().Intervention, "dropout");
         var both = Trained("--method", "loreft:rank=2+lora:rank=4:lr=1e-4");
         Check.Equal("loreft(rank=2)", both.Placements.Single().Intervention, "LoReFT");
         Check.Equal("lora(rank=4, alpha=8)", both.Tuning, "beside LoRA");
@@ -146,6 +148,8 @@ public static class CompareTests
         ReftProcess.Run(Compare(folder, "loreft,lroa", "1")).FailedWith(2, "--methods", "'lroa'", "lora, dora");
         ReftProcess.Run(Compare(folder, "lora:rnk=2", "1")).FailedWith(2, "--methods", "'rnk'", "rank, alpha");
         ReftProcess.Run(Compare(folder, "lora+full", "1")).FailedWith(2, "one method that tunes the model itself");
+        ReftProcess.Run("train", "--model", "m", "--data", "d", "--output", "o", "--method", "lora", "--dropout", "0.1")
+            .FailedWith(2, "--dropout", "lora:dropout=0.1");
         ReftProcess.Run(Compare(folder, "lora,lora", "1")).FailedWith(2, "each method once");
         ReftProcess.Run(Compare(folder, "lora", "1,x")).FailedWith(2, "--seeds", "'x'");
         ReftProcess.Run("compare", "--model", "m", "--data", "d", "--methods", "lora", "--output", "o").FailedWith(2, "--eval-data");
