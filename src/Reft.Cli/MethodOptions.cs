@@ -55,9 +55,15 @@ internal static class MethodOptions
 
     /// <summary>What the command line asks for.</summary>
     /// <exception cref="ArgumentException">There is no such method or option.</exception>
-    public static MethodChoice Read(ParseResult parsed) =>
-        MethodChoice.Parse(
+    public static MethodChoice Read(ParseResult parsed)
+    {
+        var choice = MethodChoice.Parse(
             parsed.GetValue(Method) ?? Preset, parsed.GetValue(Rank), parsed.GetValue(MethodOption) ?? []);
+        return choice.HasInterventions || !TrainingFlags.HasDropout(parsed)
+            ? choice
+            : throw new ArgumentException(
+                "--dropout is of interventions, and none is trained: lora and dora have an option of their own, e.g. lora:dropout=0.1");
+    }
 
     /// <summary>The interventions of a choice, where the command line places them.</summary>
     public static ReftSpec Spec(ParseResult parsed, MethodChoice choice) =>
@@ -73,6 +79,7 @@ internal sealed class MethodChoice
 {
     private const string Adapters = "adapters";
     private const string LearningRateKey = "lr";
+    private const string DropoutKey = "dropout";
 
     // What a method has where its rank or length is not given.
     private static readonly IReadOnlyDictionary<string, (string Key, int Value)> Sizes = new Dictionary<string, (string, int)>
@@ -93,6 +100,9 @@ internal sealed class MethodChoice
 
     /// <summary>How the model itself is tuned; null where it is not.</summary>
     public Tuning? Tuning { get; private set; }
+
+    /// <summary>Whether there is an intervention at the outputs of blocks.</summary>
+    public bool HasInterventions => _interventions.Count > 0;
 
     /// <summary>The learning rate that the methods ask for; null where they leave it.</summary>
     public double? LearningRate { get; private set; }
@@ -160,7 +170,13 @@ internal sealed class MethodChoice
         }
         else
         {
-            _interventions.Add(Intervention(name, options));
+            // No intervention has it as an option of its form.
+            var dropout = options.Where(option => option.Key == DropoutKey)
+                .Select(option => Values.Number("a dropout of 0 … 1", x => x is >= 0 and < 1)(option.Value))
+                .ToArray();
+            options.RemoveAll(option => option.Key == DropoutKey);
+            _interventions.Add(dropout.Aggregate(
+                Intervention(name, options), (intervention, rate) => intervention.Dropout(rate)));
         }
     }
 

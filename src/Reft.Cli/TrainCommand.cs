@@ -64,9 +64,12 @@ internal static class TrainCommand
         .. MethodOptions.Saved, Json,
     ];
 
-    /// <summary>The options that runs have in common which are compared: all but the method, the seed and where it is saved.</summary>
+    /// <summary>
+    /// The options that runs have in common which are compared: all but the method and what is its own, the seed, where it is
+    /// saved and whether it is gone on with.
+    /// </summary>
     public static IReadOnlyList<Option> Shared =>
-        [.. All.Except([.. MethodOptions.Which, .. MethodOptions.Saved, Output, Seed, Json])];
+        [.. All.Except([.. MethodOptions.Which, .. MethodOptions.Saved, .. TrainingFlags.Own, Output, Seed, Json])];
 
     public static Command Create()
     {

@@ -115,6 +115,12 @@ internal static class TrainingFlags
         EvalEvery, Best, EarlyStopping, CheckpointEvery, KeepCheckpoints, Resume,
     ];
 
+    /// <summary>Those that runs which are compared have not in common: a method's own, and how a run is gone on with.</summary>
+    public static IEnumerable<Option> Own => [Dropout, CheckpointEvery, KeepCheckpoints, Resume];
+
+    /// <summary>Whether interventions are asked to drop numbers.</summary>
+    public static bool HasDropout(ParseResult parsed) => parsed.GetValue(Dropout) is not null;
+
     /// <summary>Complains about options that need another one.</summary>
     public static void Check(CommandResult result, bool heldOut)
     {

@@ -36,6 +36,8 @@ public static class MethodTests
         ("direft_paper(rank=4)", () => Interventions.DireftPaper(4)),
         ("direft_orthonormal(rank=4)", () => Interventions.DireftOrthonormal(4)),
         ("red", Interventions.Red),
+        ("bottleneck(rank=4)", () => Interventions.Bottleneck(4)),
+        ("bottleneck(rank=4, activation=gelu)", () => Interventions.Bottleneck(4, "gelu")),
         ("lofit_scale", Interventions.LofitScale),
         ("lofit_offset", Interventions.LofitOffset),
         ("jola(heads=4)", () => Interventions.Jola(4)),

@@ -225,10 +225,22 @@ module Checkpoint =
         =
         for KeyValue(name, update) in adapter.Updates do
             let struct (entry, _) = maps[name]
-            store.Change entry (PeftLora.merged entry.Transposed update)
 
-    /// What stands beside each map: copies of an adapter's matrices, which join those that the model will own.
-    let private beside (device: torch.Device) (owned: ResizeArray<Tensor>) (adapter: LoraAdapter) =
+            let magnitudes =
+                match adapter.Magnitudes.TryGetValue name with
+                | true, found -> Some found
+                | _ -> None
+
+            store.Change entry (PeftLora.merged entry.Transposed update magnitudes)
+
+    /// What stands beside each map: copies of an adapter's matrices, which join those that the model will own, and what DoRA
+    /// multiplies outputs by.
+    let private beside
+        (device: torch.Device)
+        (owned: ResizeArray<Tensor>)
+        (maps: Dictionary<string, struct (LinearEntry * Linear)>)
+        (adapter: LoraAdapter)
+        : Weights -> Weights =
         let keep (tensor: Tensor) =
             use _ = torch.NewDisposeScope()
             let kept = tensor.``to``(device).clone().DetachFromDisposeScope()
@@ -243,10 +255,23 @@ module Checkpoint =
                             Down = keep update.Down
                             Up = keep update.Up } ] ]
 
-        fun name ->
+        let factors =
+            dict
+                [ for KeyValue(name, magnitude) in adapter.Magnitudes do
+                      use _ = torch.NewDisposeScope()
+                      let struct (_, linear) = maps[name]
+                      let update = List.head updates[name]
+                      let norm = RowNorm.updated (RowNorm.squares linear) update linear
+                      name, keep (magnitude.``to`` device / norm) ]
+
+        Weights.withUpdates (fun name ->
             match updates.TryGetValue name with
             | true, found -> found
-            | _ -> []
+            | _ -> [])
+        >> Weights.withRescale (fun name ->
+            match factors.TryGetValue name with
+            | true, factor -> Some factor
+            | _ -> None)
 
     /// <summary>
     /// Loads a model folder: <c>config.json</c> and its safetensors weights. On a CPU and in the file's own dtype nothing
@@ -310,7 +335,7 @@ module Checkpoint =
                             merge store maps adapter
                             plain
                         else
-                            plain |> Weights.withUpdates (beside options.Device owned adapter)
+                            plain |> beside options.Device owned maps adapter
 
                     weights, PeftLora.fingerprint adapter fingerprint
 

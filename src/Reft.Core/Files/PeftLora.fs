@@ -10,11 +10,19 @@ open TorchSharp
 
 /// <summary>
 /// LoRA adapters as peft saves them: <c>adapter_config.json</c> and <c>adapter_model.safetensors</c> (Hu et al.,
-/// arXiv 2106.09685). Loading reads the plain kind, which adds scale · B A to linear maps; its many relatives are refused
-/// by name rather than computed wrongly.
+/// arXiv 2106.09685). Loading reads the plain kind, which adds scale · B A to linear maps, and DoRA, which then sets the
+/// magnitude of each output (Liu et al., arXiv 2402.09353); their many relatives are refused by name rather than computed
+/// wrongly.
 /// </summary>
 [<Sealed>]
-type LoraAdapter internal (folder: string, updates: IReadOnlyDictionary<string, LowRankUpdate>, fingerprint: string) =
+type LoraAdapter
+    internal
+    (
+        folder: string,
+        updates: IReadOnlyDictionary<string, LowRankUpdate>,
+        magnitudes: IReadOnlyDictionary<string, Tensor>,
+        fingerprint: string
+    ) =
 
     /// <summary>Where it was loaded from.</summary>
     member _.Folder: string = folder
@@ -22,7 +30,12 @@ type LoraAdapter internal (folder: string, updates: IReadOnlyDictionary<string, 
     /// <summary>What it adds, by the name of the linear map without <c>.weight</c>: fp32, on the CPU.</summary>
     member _.Updates: IReadOnlyDictionary<string, LowRankUpdate> = updates
 
-    /// <summary>What tells it from other adapters: SHA-256 over names, matrices and scales.</summary>
+    /// <summary>
+    /// The magnitudes of outputs that DoRA sets in place of those of the sum, by the same names; none in LoRA. fp32, on the CPU. [out]
+    /// </summary>
+    member _.Magnitudes: IReadOnlyDictionary<string, Tensor> = magnitudes
+
+    /// <summary>What tells it from other adapters: SHA-256 over names, matrices, scales and magnitudes.</summary>
     member _.Fingerprint: string = fingerprint
 
     interface IDisposable with
@@ -30,6 +43,9 @@ type LoraAdapter internal (folder: string, updates: IReadOnlyDictionary<string, 
             for update in updates.Values do
                 update.Down.Dispose()
                 update.Up.Dispose()
+
+            for magnitude in magnitudes.Values do
+                magnitude.Dispose()
 
 /// <summary>Reading peft's LoRA adapters.</summary>
 [<RequireQualifiedAccess>]
@@ -54,8 +70,7 @@ module PeftLora =
             | _ -> false
 
         [ for key, why in
-              [ "use_dora", "DoRA rescales the merged matrix, which is not supported: merge it into the model in Python"
-                "lora_bias", "trained biases of the low-rank maps are not supported: merge it into the model in Python"
+              [ "lora_bias", "trained biases of the low-rank maps are not supported: merge it into the model in Python"
                 "modules_to_save",
                 "modules that were trained as a whole are not supported: merge it into the model in Python"
                 "layer_replication", "repeated layers are another model than the base model"
@@ -200,15 +215,28 @@ module PeftLora =
 
         let found = name.Match entry.Name
 
-        if found.Success then
+        let magnitude =
+            Regex(
+                @"^base_model\.model\.(.+)\.lora_magnitude_vector(?:\.default)?(?:\.weight)?$",
+                RegexOptions.NonBacktracking
+            )
+
+        let ofDora = magnitude.Match entry.Name
+
+        if ofDora.Success then
+            let weight = family.Rename(ofDora.Groups[1].Value + ".weight")
+
+            { Module = weight.Substring(0, weight.Length - ".weight".Length)
+              Named = ofDora.Groups[1].Value
+              Which = "magnitude"
+              Entry = entry }
+        elif found.Success then
             let weight = family.Rename(found.Groups[1].Value + ".weight")
 
             { Module = weight.Substring(0, weight.Length - ".weight".Length)
               Named = found.Groups[1].Value
               Which = found.Groups[2].Value
               Entry = entry }
-        elif entry.Name.Contains "lora_magnitude_vector" then
-            refuse "it belongs to DoRA, which is not supported: merge it into the model in Python"
         elif entry.Name.Contains "lora_embedding" then
             refuse "low-rank updates of embeddings are not supported: merge it into the model in Python"
         else
@@ -231,7 +259,7 @@ module PeftLora =
 
         value.DetachFromDisposeScope()
 
-    let private hashOf (updates: (string * LowRankUpdate) list) =
+    let private hashOf (updates: (string * LowRankUpdate) list) (magnitudes: IReadOnlyDictionary<string, Tensor>) =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
 
         for name, update in updates |> List.sortBy fst do
@@ -239,6 +267,10 @@ module PeftLora =
 
             for tensor in [ update.Down; update.Up ] do
                 hash.AppendData(tensor.bytes)
+
+            match magnitudes.TryGetValue name with
+            | true, magnitude -> hash.AppendData(magnitude.bytes)
+            | _ -> ()
 
         "sha256:" + Convert.ToHexStringLower(hash.GetHashAndReset())
 
@@ -279,6 +311,9 @@ module PeftLora =
         let stabilised =
             root |> JsonValue.tryField "use_rslora" |> Option.exists JsonValue.bool
 
+        let decomposed =
+            root |> JsonValue.tryField "use_dora" |> Option.exists JsonValue.bool
+
         use file = SafetensorsFile.Open path
         let found = file.Tensors |> List.map (parsed path family)
 
@@ -286,6 +321,7 @@ module PeftLora =
             raise (InvalidDataException $"{path}: expected low-rank matrices, found no tensor")
 
         let updates = Dictionary<string, LowRankUpdate>(StringComparer.Ordinal)
+        let magnitudes = Dictionary<string, Tensor>(StringComparer.Ordinal)
 
         try
             for name, parts in found |> List.groupBy _.Module do
@@ -329,6 +365,17 @@ module PeftLora =
                 if not (Single.IsFinite(float32 scale)) then
                     refuse $"expected a finite scale, found lora_alpha {alpha} for the rank {rank}"
 
+                match parts |> List.filter (fun part -> part.Which = "magnitude"), decomposed with
+                | [], false -> ()
+                | [ one ], true when one.Entry.Shape = [ up.Shape[0] ] -> magnitudes.Add(name, fp32 file one.Entry)
+                | [ one ], true ->
+                    refuse
+                        $"expected lora_magnitude_vector [{up.Shape[0]}], one number for each output, found {shapeText one.Entry.Shape}"
+                | several, _ ->
+                    let expected = if decomposed then "one" else "none"
+
+                    refuse $"expected {expected} lora_magnitude_vector, as use_dora says, found {several.Length}"
+
                 let down = fp32 file down
 
                 let up =
@@ -346,23 +393,51 @@ module PeftLora =
                       Input = None }
                 )
 
-            new LoraAdapter(folder, updates, hashOf [ for KeyValue(name, update) in updates -> name, update ])
+            new LoraAdapter(
+                folder,
+                updates,
+                magnitudes,
+                hashOf [ for KeyValue(name, update) in updates -> name, update ] magnitudes
+            )
         with _ ->
+            for magnitude in magnitudes.Values do
+                magnitude.Dispose()
+
             for update in updates.Values do
                 update.Down.Dispose()
                 update.Up.Dispose()
 
             reraise ()
 
-    /// <summary>W + scale · B A, fp32, of a matrix that stands as [out, in], or as [in, out].</summary>
+    /// <summary>
+    /// W + scale · B A, fp32, of a matrix that stands as [out, in], or as [in, out]; with DoRA's magnitudes in place of its rows'
+    /// norms where there are some.
+    /// </summary>
     /// <param name="transposed">Whether it stands as [in, out].</param>
     /// <param name="update">What is added.</param>
+    /// <param name="magnitudes">m [out], of DoRA.</param>
     /// <param name="weight">W, of any dtype, on the CPU.</param>
-    let internal merged (transposed: bool) (update: LowRankUpdate) (weight: Tensor) : Tensor =
+    let internal merged
+        (transposed: bool)
+        (update: LowRankUpdate)
+        (magnitudes: Tensor option)
+        (weight: Tensor)
+        : Tensor =
         use _ = torch.NewDisposeScope()
         let change = torch.mm (update.Up, update.Down) * float32 update.Scale
 
-        (weight.``to`` torch.float32 + (if transposed then change.t () else change)).MoveToOuterDisposeScope()
+        let sum = weight.``to`` torch.float32 + (if transposed then change.t () else change)
+
+        match magnitudes with
+        | None -> sum.MoveToOuterDisposeScope()
+        | Some magnitudes ->
+            let inputs = if transposed then 0L else 1L
+
+            let norm =
+                torch.linalg.vector_norm(sum, 2.0, [| inputs |], true).clamp_min(Single.Epsilon.ToScalar())
+
+            let shown = if transposed then magnitudes else magnitudes.unsqueeze 1L
+            (sum / norm * shown).MoveToOuterDisposeScope()
 
     /// <summary>
     /// The fingerprint of a base model with an adapter: that of another model, whether it is merged or not.

@@ -77,23 +77,21 @@ module Linear =
             | Some bias -> Scope.run (fun () -> Int8.product values scale x + bias)
             | None -> Int8.product values scale x
 
-    /// [n, in], [n, out] → [n, out]
+    /// [n, in], y [n, out] → [n, out]; y, which nothing else reads, may be changed.
     let private update (x: Tensor) (y: Tensor) (low: LowRankUpdate) =
         let x =
             match low.Input with
             | Some change -> change x
             | None -> x
 
-        // Scaled where it is narrow: [n, rank].
-        let inner =
-            torch.nn.functional.linear (x.``to`` low.Down.dtype, low.Down, null)
-            * float32 low.Scale
+        let inner = torch.nn.functional.linear (x.``to`` low.Down.dtype, low.Down, null) // [n, rank]
 
         if low.Up.dtype = y.dtype then
-            // One pass over y, which no derivative reads.
-            y.addmm (inner, low.Up.t ())
+            // In place, the scale within the product: no other pass over y, which no derivative reads.
+            y.addmm_ (inner, low.Up.t (), 1.0f, float32 low.Scale)
         else
-            y + torch.nn.functional.linear(inner, low.Up, null).``to`` y.dtype
+            y
+            + torch.nn.functional.linear(inner * float32 low.Scale, low.Up, null).``to`` y.dtype
 
     let private extended (linear: Linear) (x: Tensor) =
         Scope.run (fun () ->

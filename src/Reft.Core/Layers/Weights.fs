@@ -83,3 +83,15 @@ module Weights =
 
                     { linear with
                         Updates = linear.Updates @ updates entry.Name } }
+
+    /// <summary>The same weights with the outputs of some linear maps multiplied by factors; see <see cref="P:Reft.Core.Linear.Rescale"/>.</summary>
+    /// <param name="factors">The name of a map, without <c>.weight</c> → its factors [out], if it has any.</param>
+    /// <param name="weights">Where everything else comes from.</param>
+    let withRescale (factors: string -> Tensor option) (weights: Weights) : Weights =
+        { weights with
+            Linear =
+                fun entry ->
+                    let linear = weights.Linear entry
+
+                    { linear with
+                        Rescale = factors entry.Name |> Option.orElse linear.Rescale } }

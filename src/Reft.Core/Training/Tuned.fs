@@ -50,14 +50,12 @@ module Tuned =
 
     /// <summary>The context of a batch, and the model with everything attached in it.</summary>
     let attach (batch: Batch) (theta: Parameters) (tuned: Tuned) : struct (Context * Transformer) =
-        let model = tuned.Model theta
-        let context = Batch.context model batch |> tuned.Prepare batch
-
         let model =
-            match context.Random, tuned.Noisy with
+            match batch.Random, tuned.Noisy with
             | Some rng, Some noisy -> noisy rng theta
-            | _ -> model
+            | _ -> tuned.Model theta
 
+        let context = Batch.context model batch |> tuned.Prepare batch
         struct (context, model |> Reft.attach tuned.Spec theta context)
 
     /// <summary>

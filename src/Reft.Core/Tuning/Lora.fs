@@ -102,16 +102,6 @@ module Lora =
     let private targets (options: LoraMethod) (loaded: LoadedModel) =
         ModelParts.ofModel loaded |> ModelParts.chosen options.Modules
 
-    /// ‖w‖² of each row of a map's matrix, fp32. [out]
-    let private rowSquares (linear: Linear) : Tensor =
-        let wide, rows =
-            match linear.Weight with
-            | LinearWeight.Dense weight -> weight.``to`` torch.float32, 1L
-            | LinearWeight.Transposed weight -> weight.``to`` torch.float32, 0L
-            | LinearWeight.Int8(values, scale) -> Int8.dequantise torch.float32 values scale, 1L
-
-        wide.square().sum(rows)
-
     let private entries
         (options: LoraMethod)
         (make: int -> Linear -> Role -> string -> int64 list -> Parameter)
@@ -141,46 +131,22 @@ module Lora =
                     match ModelParts.lastPart name with
                     | "down" -> Start.linear (int shape[1]) shape (Rng.fork i rng)
                     | "up" -> torch.zeros (List.toArray shape, dtype = torch.float32)
-                    | "magnitude" -> (rowSquares linear).sqrt()
-                    | _ -> rowSquares linear
+                    | "magnitude" -> (RowNorm.squares linear).sqrt()
+                    | _ -> RowNorm.squares linear
                     |> _.``to``(loaded.Model.Device))
 
             Parameters.entry role name value)
 
-    /// m / ‖W + s B A‖ of each row, from ‖w‖² + 2 s w·(B A) + s² ‖B A‖²: one product with W, of r rows, and no matrix of W's
-    /// size. The norm is a constant to the derivative.
+    let private updateOf (options: LoraMethod) (theta: Parameters) (map: string) : LowRankUpdate =
+        { Down = theta[downOf map]
+          Up = theta[upOf map]
+          Scale = scale options
+          Input = None }
+
+    /// m / ‖W + s B A‖ of each row. The norm is a constant to the derivative.
     let private rescale (options: LoraMethod) (linear: Linear) (theta: Parameters) (map: string) : Tensor =
-        let norm =
-            use _ = torch.no_grad ()
-
-            Scope.run (fun () ->
-                let down, up = theta[downOf map].detach(), theta[upOf map].detach()
-                let s = float32 (scale options)
-
-                let plain =
-                    { linear with
-                        Bias = None
-                        Updates = []
-                        Rescale = None }
-
-                let dtype =
-                    match linear.Weight with
-                    | LinearWeight.Dense weight
-                    | LinearWeight.Transposed weight -> weight.dtype
-                    | LinearWeight.Int8(_, factor) -> factor.dtype
-
-                let crossed = (down.``to`` dtype |> Linear.apply plain).``to``(torch.float32).t() // W Aᵀ [out, r]
-                let gram = torch.mm (down, down.t ()) // A Aᵀ [r, r]
-
-                let squares =
-                    theta[squaresOf map]
-                    + (up * crossed).sum(1L) * (2.0f * s)
-                    + (torch.mm (up, gram) * up).sum(1L) * (s * s)
-
-                // A row of W that is all zero has no direction.
-                squares.clamp_min(Single.Epsilon.ToScalar()).sqrt())
-
-        theta[magnitudeOf map] / norm
+        theta[magnitudeOf map]
+        / RowNorm.updated theta[squaresOf map] (updateOf options theta map) linear
 
     let private dropped (rate: float) (rng: Rng) (x: Tensor) =
         Scope.run (fun () ->
@@ -207,14 +173,16 @@ module Lora =
                                 let cast (p: Tensor) =
                                     if options.Wide then p else p.``to`` loaded.Model.Dtype
 
+                                let whole = updateOf options theta entry.Name
+
                                 let update =
-                                    { Down = cast theta[downOf entry.Name]
-                                      Up = cast theta[upOf entry.Name]
-                                      Scale = scale options
-                                      Input =
-                                        rng
-                                        |> Option.filter (fun _ -> options.Dropout > 0.0)
-                                        |> Option.map (Rng.fork number >> dropped options.Dropout) }
+                                    { whole with
+                                        Down = cast whole.Down
+                                        Up = cast whole.Up
+                                        Input =
+                                            rng
+                                            |> Option.filter (fun _ -> options.Dropout > 0.0)
+                                            |> Option.map (Rng.fork number >> dropped options.Dropout) }
 
                                 { linear with
                                     Updates = linear.Updates @ [ update ]
@@ -231,27 +199,25 @@ module Lora =
 
         let maps =
             targets options loaded
-            |> List.map (fun (entry, linear) -> $"{entry.Name}.weight", struct (entry, linear))
+            |> List.map (fun (entry, _) -> $"{entry.Name}.weight", entry)
             |> readOnlyDict
 
         ModelTuning.replaced loaded (fun name ->
             match maps.TryGetValue name with
-            | true, struct (entry, linear) ->
-                Scope.run (fun () ->
-                    let sum =
-                        loaded.Tensors[name]
-                        |> PeftLora.merged
-                            entry.Transposed
-                            { Down = theta[downOf entry.Name].cpu()
-                              Up = theta[upOf entry.Name].cpu()
-                              Scale = scale options
-                              Input = None }
+            | true, entry ->
+                let update = updateOf options theta entry.Name
 
-                    if options.Magnitudes then
-                        let factor = (rescale options linear theta entry.Name).cpu()
-                        sum * (if entry.Transposed then factor else factor.unsqueeze 1L)
-                    else
-                        sum)
+                Scope.run (fun () ->
+                    loaded.Tensors[name].cpu()
+                    |> PeftLora.merged
+                        entry.Transposed
+                        { update with
+                            Down = update.Down.cpu ()
+                            Up = update.Up.cpu () }
+                        (if options.Magnitudes then
+                             Some(theta[magnitudeOf entry.Name].cpu())
+                         else
+                             None))
                 |> Some
             | _ -> None)
 

@@ -1,10 +1,11 @@
 namespace Reft.Internal;
 
 /// <summary>A teacher, and the rows that it reads in place of the student's.</summary>
+/// <param name="name">What it is called where runs are told apart.</param>
 /// <param name="teacher">The teacher.</param>
 /// <param name="context">The longest row that it reads.</param>
 /// <param name="options">How it is followed.</param>
-internal sealed class TeacherRuns(Core.Teacher teacher, int context, DistillationOptions options)
+internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context, DistillationOptions options)
 {
     private readonly Core.DistillationOptions _core =
         Core.Distillation.check(new Core.DistillationOptions(options.Temperature, options.Weight));
@@ -34,7 +35,7 @@ internal sealed class TeacherRuns(Core.Teacher teacher, int context, Distillatio
         }
 
         return new MeasuredLoss(
-            $"distillation, {_core}",
+            $"distillation from {name}, {_core}",
             ["loss", "kl", "language"],
             Core.Distillation.loss(_core, followed, tuned).ToFunc(),
             (batches, theta) => Core.Distillation.metrics(_core, followed, tuned, batches, theta));

@@ -441,7 +441,7 @@ let tests =
           test "what is not plain LoRA is refused with the reason" {
               let one = pair query 4L 16L 16L
               refuses [ "peft_type"; "IA3" ] (set "peft_type" "IA3") one
-              refuses [ "use_dora"; "DoRA" ] (set "use_dora" true) one
+              refuses [ query; "one lora_magnitude_vector"; "use_dora"; "found 0" ] (set "use_dora" true) one
               refuses [ "'bias'"; "lora_only" ] (set "bias" "lora_only") one
               refuses [ "lora_bias" ] (set "lora_bias" true) one
               refuses [ "modules_to_save"; "lm_head" ] (set "modules_to_save" [| "lm_head" |]) one
@@ -451,7 +451,7 @@ let tests =
               refuses [ "'r'" ] (set "r" 0) one
 
               refuses
-                  [ "lora_magnitude_vector"; "DoRA" ]
+                  [ query; "none lora_magnitude_vector"; "use_dora"; "found 1" ]
                   ignore
                   (one @ [ $"base_model.model.{query}.lora_magnitude_vector", draw 3 [ 16L ] ])
 

@@ -435,39 +435,46 @@ let tests =
                                   use merged = Checkpoint.load folder
                                   Golden.expectClose 1e-5 tuned (logits merged.Model) $"{family}, {row.Name}"))
           }
-          test "LoRA saved as peft saves it is what was trained" {
+          test "LoRA and DoRA saved as peft saves them are what was trained" {
               scoped (fun () ->
                   for family, modules in
                       [ "llama", []
                         "llama", [ "q_proj" ]
                         "gpt2", []
                         "gpt_neox", [ "attention.dense" ] ] do
-                      let path = Golden.path [ "a_models"; family; "model" ]
-                      use loaded = Checkpoint.load path
-                      let options = { lora with Modules = modules }
-                      let tuning = Lora.create options
-                      let theta = tuning.Init loaded (Rng.ofSeed 2L) |> moved
+                      for magnitudes in [ false; true ] do
+                          let path = Golden.path [ "a_models"; family; "model" ]
+                          use loaded = Checkpoint.load path
 
-                      let logits (model: Transformer) =
-                          let batch = [ Example.ofText [| 5; 6; 7; 8 |] ] |> Batch.create PaddingSide.Right
+                          let options =
+                              { lora with
+                                  Modules = modules
+                                  Magnitudes = magnitudes }
 
-                          model
-                          |> Transformer.logits (Batch.context model batch) (Batch.ids model.Device batch)
+                          let tuning = Lora.create options
+                          let theta = tuning.Init loaded (Rng.ofSeed 2L) |> moved
 
-                      Golden.inTemporaryFolder (fun folder ->
-                          PeftExport.save folder loaded options theta
+                          let logits (model: Transformer) =
+                              let batch = [ Example.ofText [| 5; 6; 7; 8 |] ] |> Batch.create PaddingSide.Right
 
-                          use beside =
-                              Checkpoint.loadWith
-                                  { Checkpoint.defaults () with
-                                      Lora = Some { Folder = folder; Merge = false } }
-                                  path
+                              model
+                              |> Transformer.logits (Batch.context model batch) (Batch.ids model.Device batch)
 
-                          Golden.expectClose
-                              1e-6
-                              (logits (tuning.Model loaded theta))
-                              (logits beside.Model)
-                              $"{family} %A{modules}"))
+                          Golden.inTemporaryFolder (fun folder ->
+                              PeftExport.save folder loaded options theta
+
+                              for merge in [ false; true ] do
+                                  use again =
+                                      Checkpoint.loadWith
+                                          { Checkpoint.defaults () with
+                                              Lora = Some { Folder = folder; Merge = merge } }
+                                          path
+
+                                  Golden.expectClose
+                                      1e-5
+                                      (logits (tuning.Model loaded theta))
+                                      (logits again.Model)
+                                      $"{family} %A{modules} merged: {merge}, DoRA: {magnitudes}"))
           }
           test "what is not there is refused by name" {
               withModel id (fun loaded ->

@@ -320,7 +320,7 @@ public static class CommandTests
     private static void UsageErrors()
     {
         string[] train = ["train", "--model", "m", "--data", "d", "--output", "o"];
-        ReftProcess.Run().FailedWith(2, "Expected a command: train, generate, score, classify, inspect");
+        ReftProcess.Run().FailedWith(2, "Expected a command: train, compare, generate, score, classify, inspect");
         ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
         ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
         foreach (var option in new[] { "--rank", "--epochs", "--batch-size", "--max-length" })
