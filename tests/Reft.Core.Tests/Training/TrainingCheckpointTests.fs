@@ -163,6 +163,30 @@ let tests =
                   Expect.isTrue again.Resumed.Value.Ended "nothing is left to do"
                   Expect.equal (facts again) (facts whole) "its result, without a step")
           }
+          test "a run without evaluations goes on too" {
+              inFolder (fun folder ->
+                  let options = { options with Selection = None }
+                  let task = { taskOf rows with Evaluate = None }
+
+                  let run folder stop =
+                      use source = new CancellationTokenSource()
+                      let start = start 4L
+
+                      CheckpointedFit.run
+                          (Some(checkpoints folder true options task start))
+                          options
+                          task
+                          (fun _ _ -> ())
+                          (fun step _ ->
+                              if step.Progress.Taken = stop then
+                                  source.Cancel())
+                          source.Token
+                          start
+
+                  let whole = run (Path.Combine(folder, "whole")) never
+                  run (Path.Combine(folder, "broken")) 3 |> _.State |> FitState.dispose
+                  Expect.equal (facts (run (Path.Combine(folder, "broken")) never)) (facts whole) "the same")
+          }
           test "the newest ones stay, and what a killed process left goes" {
               inFolder (fun folder ->
                   File.WriteAllText(Path.Combine(folder, $".{Guid.NewGuid():N}.tmp"), "half a checkpoint")
