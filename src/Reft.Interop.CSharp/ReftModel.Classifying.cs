@@ -88,36 +88,26 @@ public sealed partial class ReftModel
             AttachClassifier(data.ToClassifier());
         }
 
-        var work = _gate.Change();
-        try
-        {
-            var classifier = NeededClassifier();
-            var attached = _attached;
-            var theta = Core.ParametersModule.concat([.. attached is null ? (Core.Parameters[])[] : [attached.Parameters], classifier.Parameters]);
-            if (theta.TrainableCount == 0)
+        return RunFit(
+            options,
+            () =>
             {
-                throw new InvalidOperationException(
-                    "there is nothing to train: attach a spec with Attach, or let the head be trained with UseOwnClassifier or AttachClassifier");
-            }
-
-            return DedicatedThread.Run("reft-fit", () =>
-            {
-                using (work)
+                var classifier = NeededClassifier();
+                var attached = _attached;
+                var theta = Together(attached, classifier);
+                if (theta.TrainableCount == 0)
                 {
-                    using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    var subject = new TrainingSubject(
-                        _loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount);
-                    return new TrainingRun(subject, options, progress, stop.Token).Run(
-                        () => TrainingSet.OfLabels(Model, attached, classifier, _encoder, options, data, evaluation),
-                        reached => Keep(reached, attached, classifier));
+                    throw new InvalidOperationException(
+                        "there is nothing to train: attach a spec with Attach, or let the head be trained with UseOwnClassifier or AttachClassifier");
                 }
-            });
-        }
-        catch
-        {
-            work.Dispose();
-            throw;
-        }
+
+                return new FitPlan(
+                    new TrainingSubject(_loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount),
+                    () => TrainingSet.OfLabels(Model, attached, classifier, _encoder, options, data, evaluation),
+                    reached => Keep(reached, attached, classifier));
+            },
+            progress,
+            cancellationToken);
     }
 
     /// <summary>How well labelled rows are predicted, with what is attached.</summary>

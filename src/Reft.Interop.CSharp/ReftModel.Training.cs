@@ -33,29 +33,16 @@ public sealed partial class ReftModel
         CancellationToken cancellationToken = default)
     {
         options ??= new TrainingOptions();
-        TrainingRun.Check(options, Config.ContextLength);
         Core.TransformerModule.causalHead(Model);
-        var work = _gate.Change();
-        try
-        {
-            var start = Attached();
-            return DedicatedThread.Run("reft-fit", () =>
+        return RunFit(
+            options,
+            () =>
             {
-                using (work)
-                {
-                    using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    var subject = new TrainingSubject(_loaded, start.Spec, start.Parameters, 0);
-                    return new TrainingRun(subject, options, progress, stop.Token).Run(
-                        () => TrainingSet.OfLanguage(Model, start, _encoder, options, data),
-                        reached => Replace(new AttachedReft(start.Spec, reached), Spec));
-                }
-            });
-        }
-        catch
-        {
-            work.Dispose();
-            throw;
-        }
+                var start = Attached();
+                return PlanOfAttached(start, () => TrainingSet.OfLanguage(Model, start, _encoder, options, data));
+            },
+            progress,
+            cancellationToken);
     }
 
     /// <summary>The mean loss per scored token, with what is attached. Rows are those of training, EOS included.</summary>

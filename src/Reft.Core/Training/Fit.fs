@@ -102,12 +102,12 @@ module Fit =
             if example.ScoredCount = 0 then
                 invalidArg
                     "examples"
-                    $"example {row} has no scored token and no label, so there is nothing to learn from it: leave such rows out")
+                    $"example {row} has no scored token and no label, or is a pair of equal rows, so there is nothing to learn from it: leave such rows out")
 
     /// Which rows make which batch of which step: a function of the step alone, so that a run can go on from any.
     type private Course(options: FitOptions, task: FitTask, rng: Rng) =
         let lengths =
-            task.Examples |> Seq.map (fun example -> example.Ids.Length) |> Seq.toArray
+            task.Examples |> Seq.map (fun example -> example.Length) |> Seq.toArray
 
         let plan epoch =
             let order = if options.Shuffle then Some(Rng.fork epoch rng) else None
@@ -166,7 +166,7 @@ module Fit =
             |> Array.map (
                 Array.map (fun row -> task.Examples[row])
                 >> Array.toList
-                >> Batch.create options.Padding
+                >> Batching.batch options.Batching options.Padding
             )
 
         /// Whether a run is evaluated after so many steps.

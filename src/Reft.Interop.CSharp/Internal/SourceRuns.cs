@@ -31,20 +31,26 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
     }
 
     /// <summary>
-    /// The loss of a spec whose rows read sources, by the identity of the examples that have them: batches may be shuffled.
+    /// A model with a spec, whose rows read sources by the identity of the examples that have them: batches may be shuffled.
     /// </summary>
-    public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
+    public Core.Tuned Tune(
         FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples)
     {
+        var tuned = Core.TunedModule.reft(spec, model);
         if (IsEmpty)
         {
-            return Core.LossModule.reft(spec, model).ToFunc();
+            return tuned;
         }
 
         var rows = examples.ToDictionary(
             pair => pair.Example, pair => pair.Row, ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
         Func<Core.Batch, Core.Context, Core.Context> prepare = (batch, context) =>
             Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], model.Device), context);
-        return Core.LossModule.reftIn(prepare.ToFSharpFunc(), spec, model).ToFunc();
+        return Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
     }
+
+    /// <summary>The next-token loss of such a model.</summary>
+    public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
+        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
+        Core.LossModule.language(Tune(spec, model, examples)).ToFunc();
 }

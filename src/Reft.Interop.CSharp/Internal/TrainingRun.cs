@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using TorchSharp;
@@ -136,7 +135,8 @@ internal sealed class TrainingRun(
 
     private Core.FitTask Task(TrainingSet set)
     {
-        var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), set.Examples);
+        var task = Core.FitTaskModule.create(set.Trained.Loss.ToFSharpFunc(), set.Examples);
+        var measured = set.Evaluated;
         if (options.BestModel is { } best)
         {
             if (set.Evaluation.Length == 0)
@@ -145,10 +145,10 @@ internal sealed class TrainingRun(
                     $"BestModel chooses by '{best.Metric}' of rows that are held out, and there are none: give evaluation data");
             }
 
-            if (!set.Metrics.Contains(best.Metric))
+            if (!measured.MetricNames.Contains(best.Metric))
             {
                 throw new ArgumentException(
-                    $"expected BestModel.Metric to be one of {string.Join(", ", set.Metrics)}, found '{best.Metric}'");
+                    $"expected BestModel.Metric to be one of {string.Join(", ", measured.MetricNames)}, found '{best.Metric}'");
             }
         }
 
@@ -157,14 +157,10 @@ internal sealed class TrainingRun(
             return task;
         }
 
-        if (set.Evaluate is not { } evaluate)
-        {
-            return Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
-        }
-
-        Func<Core.Parameters, FSharpList<Tuple<string, double>>> metrics =
-            theta => set.Metrics.Zip(evaluate(theta), Tuple.Create).ToFSharpList();
-        return Core.FitTaskModule.evaluating(metrics.ToFSharpFunc(), task);
+        Func<Core.Parameters, FSharpList<Tuple<string, double>>> evaluate = theta => measured.Metrics(
+            Core.BatchModule.epoch(Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
+            theta);
+        return Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
     }
 
     private FSharpOption<Core.RunCheckpoints>? Checkpoints(
@@ -182,8 +178,7 @@ internal sealed class TrainingRun(
             checkpoints.Resume,
             [
                 .. Core.RunFactsModule.ofRun(subject.ModelText, subject.Spec, fit, task, start),
-                Tuple.Create("Objective", set.Objective),
-                Tuple.Create("Penalty", options.Penalty?.Weight.ToString("R", CultureInfo.InvariantCulture) ?? "none"),
+                Tuple.Create("Objective", set.Trained.Objective),
                 Tuple.Create("Held-out rows", Core.RunFactsModule.examples(set.Evaluation)),
             ],
             Core.RunFactsModule.environment(subject.Model.Model.Device));

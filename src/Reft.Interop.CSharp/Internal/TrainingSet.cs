@@ -1,5 +1,3 @@
-using TorchSharp;
-
 namespace Reft.Internal;
 
 /// <summary>What a training run works on.</summary>
@@ -7,30 +5,53 @@ namespace Reft.Internal;
 /// <param name="Evaluation">What it evaluates.</param>
 /// <param name="Skipped">Rows that give no example.</param>
 /// <param name="SkippedEvaluation">Rows of the evaluation that give none.</param>
-/// <param name="Loss">What it minimises.</param>
+/// <param name="Trained">What it minimises.</param>
+/// <param name="Evaluated">
+/// What is measured: rows that are evaluated read sources of their own, and no penalty is added to their loss.
+/// </param>
 internal sealed record TrainingSet(
     Core.Example[] Examples,
     Core.Example[] Evaluation,
     int Skipped,
     int SkippedEvaluation,
-    Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
+    MeasuredLoss Trained,
+    MeasuredLoss Evaluated)
 {
-    /// <summary>What the loss is, in words: a run goes on with the same one only.</summary>
-    public string Objective { get; init; } = "next token";
+    /// <summary>The rows that have a scored token, as examples that are cut to a length.</summary>
+    public static (Core.Example Example, int Row)[] Scored(RowEncoder encoder, int maxLength, IReadOnlyList<DataRow> rows) =>
+    [
+        .. rows
+            .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
+            .Where(pair => pair.Example.ScoredCount > 0),
+    ];
 
-    /// <summary>The metrics that an evaluation gives.</summary>
-    public IReadOnlyList<string> Metrics { get; init; } = ["loss"];
-
-    /// <summary>Their values at parameters, where they are more than the mean loss of the evaluated examples.</summary>
-    public Func<Core.Parameters, double[]>? Evaluate { get; init; }
+    /// <summary>The first rows, where there are to be no more than so many.</summary>
+    public static IReadOnlyList<T> First<T>(int? most, IReadOnlyList<T> rows) =>
+        most is { } count && count < rows.Count ? [.. rows.Take(count)] : rows;
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
-        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
+        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
+        OfLanguage(
+            model,
+            start,
+            encoder,
+            options,
+            data,
+            (_, tuned) => MeasuredLoss.Alone("next token", Core.LossModule.language(tuned).ToFunc()));
+
+    /// <summary>Rows with prompts and completions: another loss of them.</summary>
+    public static TrainingSet OfLanguage(
+        Core.Transformer model,
+        AttachedReft start,
+        RowEncoder encoder,
+        TrainingOptions options,
+        TrainingData data,
+        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>, Core.Tuned, MeasuredLoss> loss)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
-        var (training, skipped) = Scored(First(options, data.Rows));
-        var (evaluating, skippedEvaluation) = Scored(options.EvaluationData?.Rows ?? []);
+        var rows = First(options.MaxExamples, data.Rows);
+        var training = Scored(encoder, maxLength, rows);
         if (training.Length == 0)
         {
             throw new ArgumentException(
@@ -40,21 +61,25 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
-        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
+        var held = options.EvaluationData ?? TrainingData.FromRows([]);
+        var evaluating = Scored(encoder, maxLength, held.Rows);
         return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)))
-        {
-            Objective = string.Join(", with ", ["next token", .. data.Sources.Select(source => source.Name)]),
-        };
+            Examples(training),
+            Examples(evaluating),
+            rows.Count - training.Length,
+            held.Count - evaluating.Length,
+            Of(data, training).With(options.Penalty),
+            Of(held, evaluating));
 
-        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(IReadOnlyList<DataRow> rows)
+        MeasuredLoss Of(TrainingData rows, (Core.Example Example, int Row)[] pairs)
         {
-            var examples = rows
-                .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
-                .Where(pair => pair.Example.ScoredCount > 0)
-                .ToArray();
-            return (examples, rows.Count - examples.Length);
+            var measured = loss(
+                [.. pairs.Select(pair => (pair.Example, rows.Rows[pair.Row], pair.Row))],
+                new SourceRuns(rows.Sources).Tune(start.Spec, model, pairs));
+            return measured with
+            {
+                Objective = string.Join(", with ", [measured.Objective, .. rows.Sources.Select(source => source.Name)]),
+            };
         }
 
         static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
@@ -77,41 +102,37 @@ internal sealed record TrainingSet(
 
         var maxLength = options.MaxLength ?? model.Config.Context;
         var targets = new RowTargets(classifier.Task);
-        var held = Examples(evaluation?.Rows ?? []);
-        var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
         var spec = attached?.Spec ?? [];
-        return new TrainingSet(Examples(First(options, data.Rows)), held, 0, 0, Apart(options, loss, loss, held))
-        {
-            Objective = $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
-            Metrics = ["loss", classifier.Task.Problem.IsRegression ? "pearson" : "accuracy"],
-            Evaluate = theta =>
+        var regression = classifier.Task.Problem.IsRegression;
+        var measured = new MeasuredLoss(
+            $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
+            ["loss", regression ? "pearson" : "accuracy"],
+            Core.LossModule.classifier(spec, classifier, model).ToFunc(),
+            (batches, theta) =>
             {
                 using var bound = spec.IsEmpty ? null : Core.Reft.bind(spec, theta);
                 var found = Core.Classify.evaluate(
                     (bound is null ? (Core.BoundReft[])[] : [bound]).ToFSharpList(),
                     Core.ClassifierModule.withParameters(theta, classifier),
                     model,
-                    held.Chunk(options.BatchSize).Select(rows => Core.BatchModule.create(Core.PaddingSide.Right, rows.ToFSharpList())));
-                return [found.Loss, (classifier.Task.Problem.IsRegression ? found.Pearson : found.Accuracy).ToNullable() ?? double.NaN];
-            },
-        };
+                    batches);
+                return
+                [
+                    Tuple.Create("loss", found.Loss),
+                    regression
+                        ? Tuple.Create("pearson", found.Pearson.ToNullable() ?? double.NaN)
+                        : Tuple.Create("accuracy", found.Accuracy.ToNullable() ?? double.NaN),
+                ];
+            });
+        return new TrainingSet(
+            Examples(First(options.MaxExamples, data.Rows)),
+            Examples(evaluation?.Rows ?? []),
+            0,
+            0,
+            measured.With(options.Penalty),
+            measured);
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
             [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
-    }
-
-    private static IReadOnlyList<T> First<T>(TrainingOptions options, IReadOnlyList<T> rows) =>
-        options.MaxExamples is { } most && most < rows.Count ? [.. rows.Take(most)] : rows;
-
-    // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
-    private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(
-        TrainingOptions options,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> plain,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> evaluated,
-        Core.Example[] evaluation)
-    {
-        var trained = options.Penalty?.AddTo(plain) ?? plain;
-        var held = evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance);
-        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
     }
 }
