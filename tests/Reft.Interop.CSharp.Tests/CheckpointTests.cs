@@ -196,7 +196,7 @@ public static class CheckpointTests
 
         var goingOn = saved with { Checkpoints = saved.Checkpoints with { Resume = true } };
         Check.Throws<InvalidDataException>(() => Fit(model, goingOn with { LearningRate = 1e-2 }), "another run", "LearningRate: 0.02", "0.01");
-        Check.Throws<InvalidDataException>(() => Fit(model, goingOn with { Penalty = new TrainingPenalty(2, p => p.Values.First().sum()) }), "Penalty: none");
+        Check.Throws<InvalidDataException>(() => Fit(model, goingOn with { Penalty = new TrainingPenalty(2, p => p.Values.First().sum()) }), "Objective: next token", "with 2 times a penalty");
         Check.Throws<InvalidDataException>(() => Fit(model, goingOn with { EvaluationData = TinyLlama.Data }), "Held-out rows: 0 rows");
         Check.Throws<InvalidDataException>(() => Fit(model, goingOn with { Seed = 3 }), "Random stream");
         using var half = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec, new ModelOptions { Dtype = ModelDtype.Bf16 });
