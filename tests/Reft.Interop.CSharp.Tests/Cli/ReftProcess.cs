@@ -55,10 +55,11 @@ internal static class ReftProcess
     }
 
     /// <summary>
-    /// Ends it with SIGKILL, which no program can catch, some time after a line on stderr begins with this; the outcome is null
-    /// then, and that of the command where it was faster.
+    /// Ends it with SIGKILL, which no program can catch, some time after a line on stderr begins with this, once something
+    /// holds; the outcome is null then, and that of the command where it was faster.
     /// </summary>
-    public static Outcome? Kill(string when, TimeSpan after, (string Name, string Value)[] environment, params string[] arguments)
+    public static Outcome? Kill(
+        string when, TimeSpan after, Func<bool> once, (string Name, string Value)[] environment, params string[] arguments)
     {
         using var process = Start(arguments, environment);
         using var watchdog = Watchdog(process);
@@ -76,6 +77,11 @@ internal static class ReftProcess
         var rest = process.StandardError.ReadToEndAsync();
         if (!process.WaitForExit(after))
         {
+            while (!once() && !process.HasExited)
+            {
+                Thread.Yield();
+            }
+
             process.Kill();
         }
 
