@@ -16,6 +16,7 @@ var root = new RootCommand(
     """)
 {
     TrainCommand.Create(),
+    CompareCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),
     ClassifyCommand.Create(),

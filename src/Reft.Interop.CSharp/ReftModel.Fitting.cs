@@ -33,11 +33,7 @@ public sealed partial class ReftModel
     }
 
     // What is attached is trained, and replaced by what the run reached.
-    private FitPlan PlanOfAttached(AttachedReft start, Func<TrainingSet> prepare) =>
-        new(
-            new TrainingSubject(_loaded, start.Spec, start.Parameters, 0),
-            prepare,
-            reached => Replace(new AttachedReft(start.Spec, reached), Spec));
+    private FitPlan PlanOfAttached(Func<TrainingSet> prepare) => new(Subject(AttachedParameters(), 0), prepare, Keep);
 
     private int LengthOf(TrainingOptions options) => options.MaxLength ?? Config.ContextLength;
 

@@ -29,9 +29,10 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                return PlanOfAttached(start, () => TrainingSet.OfLanguage(
-                    Model, start, _encoder, options, data, (_, tuned) => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned))));
+                NeedAttached();
+                var attached = Tuned();
+                return PlanOfAttached(() => TrainingSet.OfLanguage(
+                    attached, _loaded.Model, _encoder, options, data, (_, tuned) => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned))));
             },
             progress,
             cancellationToken);
@@ -65,10 +66,10 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                var loss = MeasuredLoss.Alone(objective.Name, objective.Loss(Core.TunedModule.reft(start.Spec, Model)));
+                NeedAttached();
+                var loss = MeasuredLoss.Alone(objective.Name, objective.Loss(Tuned()));
                 return PlanOfAttached(
-                    start, () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
+                    () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
             },
             progress,
             cancellationToken);

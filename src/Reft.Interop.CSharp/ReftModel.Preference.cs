@@ -36,10 +36,10 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), Core.TunedModule.reft(start.Spec, Model));
+                NeedAttached();
+                var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), Tuned());
                 return PlanOfAttached(
-                    start, () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
+                    () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
             },
             progress,
             cancellationToken);
@@ -64,10 +64,10 @@ public sealed partial class ReftModel
         CheckBatchSize(batchSize);
         Core.TransformerModule.causalHead(Model);
         using var work = _gate.Read();
-        var attached = Attached();
-        var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), Core.TunedModule.reft(attached.Spec, Model));
+        NeedAttached();
+        var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), ReadTuned());
         return PairSet.Of(_encoder, maxLength ?? Config.ContextLength, whole: false, data.Rows)
-            .Evaluate(loss, attached.Parameters, batchSize, cancellationToken);
+            .Evaluate(loss, ReadParameters(), batchSize, cancellationToken);
     }
 
     private static void NoLanguageRows(TrainingOptions options)

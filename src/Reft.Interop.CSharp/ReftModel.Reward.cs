@@ -43,8 +43,8 @@ public sealed partial class ReftModel
             () =>
             {
                 var classifier = RewardHead();
-                var attached = _attached;
-                var theta = Together(attached, classifier);
+                RefuseProbe();
+                var theta = Together(classifier);
                 if (theta.TrainableCount == 0)
                 {
                     throw new InvalidOperationException(
@@ -52,11 +52,11 @@ public sealed partial class ReftModel
                 }
 
                 var loss = PreferenceLoss.OfReward(
-                    reward ?? new RewardOptions(), classifier, Core.TunedModule.reft(attached?.Spec ?? [], Model));
+                    reward ?? new RewardOptions(), classifier, Tuned());
                 return new FitPlan(
-                    new TrainingSubject(_loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount),
+                    Subject(theta, classifier.Parameters.TrainableCount),
                     () => PairSet.ToTrain(_encoder, LengthOf(options), whole: true, options, data, evaluation, loss),
-                    reached => Keep(reached, attached, classifier));
+                    reached => Keep(reached, classifier));
             },
             progress,
             cancellationToken);
@@ -76,9 +76,9 @@ public sealed partial class ReftModel
         CheckBatchSize(batchSize);
         using var work = _gate.Read();
         var classifier = RewardHead();
-        var loss = PreferenceLoss.OfReward(new RewardOptions(), classifier, Core.TunedModule.reft(_attached?.Spec ?? [], Model));
+        var loss = PreferenceLoss.OfReward(new RewardOptions(), classifier, ReadTuned());
         return PairSet.Of(_encoder, maxLength ?? Config.ContextLength, whole: true, data.Rows)
-            .Evaluate(loss, Together(_attached, classifier), batchSize, cancellationToken);
+            .Evaluate(loss, Together(classifier), batchSize, cancellationToken);
     }
 
     /// <summary>The reward of a completion, with the end after it as in training.</summary>
@@ -116,6 +116,6 @@ public sealed partial class ReftModel
             : throw new InvalidOperationException(
                 "a reward is one number, and the model's head predicts labels: give it one with AttachClassifier(new ClassifierOptions { Problem = ClassifierProblem.Regression })");
 
-    private static Core.Parameters Together(AttachedReft? attached, Core.Classifier classifier) =>
-        Core.ParametersModule.concat([.. attached is null ? (Core.Parameters[])[] : [attached.Parameters], classifier.Parameters]);
+    private Core.Parameters Together(Core.Classifier classifier) =>
+        Core.ParametersModule.concat([AttachedParameters(), classifier.Parameters]);
 }

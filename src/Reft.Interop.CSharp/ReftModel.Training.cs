@@ -38,8 +38,9 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                return PlanOfAttached(start, () => TrainingSet.OfLanguage(Model, start, _encoder, options, data));
+                NeedAttached();
+                var tuned = Tuned();
+                return PlanOfAttached(() => TrainingSet.OfLanguage(tuned, _loaded.Model, _encoder, options, data));
             },
             progress,
             cancellationToken);
@@ -76,9 +77,8 @@ public sealed partial class ReftModel
             cancellationToken.ThrowIfCancellationRequested();
             return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(pair => pair.Example).ToFSharpList());
         });
+        var reading = sources.Give(ReadTuned(), Model.Device, examples);
         return Core.Trainer.evaluate(
-            sources.Loss(_attached?.Spec ?? [], Model, examples).ToFSharpFunc(),
-            _attached?.Parameters ?? Core.ParametersModule.empty,
-            batches);
+            Core.LossModule.language(reading), ReadParameters(), batches);
     }
 }

@@ -31,19 +31,19 @@ internal sealed record TrainingSet(
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
-        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
+        Core.Tuned tuned, Core.Transformer model, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
         OfLanguage(
+            tuned,
             model,
-            start,
             encoder,
             options,
             data,
-            (_, tuned) => MeasuredLoss.Alone("next token", Core.LossModule.language(tuned).ToFunc()));
+            (_, reading) => MeasuredLoss.Alone("next token", Core.LossModule.language(reading).ToFunc()));
 
     /// <summary>Rows with prompts and completions: another loss of them.</summary>
     public static TrainingSet OfLanguage(
+        Core.Tuned tuned,
         Core.Transformer model,
-        AttachedReft start,
         RowEncoder encoder,
         TrainingOptions options,
         TrainingData data,
@@ -75,7 +75,7 @@ internal sealed record TrainingSet(
         {
             var measured = loss(
                 [.. pairs.Select(pair => (pair.Example, rows.Rows[pair.Row], pair.Row))],
-                new SourceRuns(rows.Sources).Tune(start.Spec, model, pairs));
+                new SourceRuns(rows.Sources).Give(tuned, model.Device, pairs));
             return measured with
             {
                 Objective = string.Join(", with ", [measured.Objective, .. rows.Sources.Select(source => source.Name)]),
@@ -87,8 +87,8 @@ internal sealed record TrainingSet(
 
     /// <summary>Labelled rows: the loss of a classification head.</summary>
     public static TrainingSet OfLabels(
+        Core.Tuned tuned,
         Core.Transformer model,
-        AttachedReft? attached,
         Core.Classifier classifier,
         RowEncoder encoder,
         TrainingOptions options,
@@ -102,19 +102,18 @@ internal sealed record TrainingSet(
 
         var maxLength = options.MaxLength ?? model.Config.Context;
         var targets = new RowTargets(classifier.Task);
-        var spec = attached?.Spec ?? [];
         var regression = classifier.Task.Problem.IsRegression;
         var measured = new MeasuredLoss(
             $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
             ["loss", regression ? "pearson" : "accuracy"],
-            Core.LossModule.classifier(spec, classifier, model).ToFunc(),
+            Core.LossModule.sequence(classifier, tuned).ToFunc(),
             (batches, theta) =>
             {
-                using var bound = spec.IsEmpty ? null : Core.Reft.bind(spec, theta);
+                using var bound = tuned.Spec.IsEmpty ? null : Core.Reft.bind(tuned.Spec, theta);
                 var found = Core.Classify.evaluate(
                     (bound is null ? (Core.BoundReft[])[] : [bound]).ToFSharpList(),
                     Core.ClassifierModule.withParameters(theta, classifier),
-                    model,
+                    tuned.Model.Invoke(theta),
                     batches);
                 return
                 [
