@@ -21,6 +21,7 @@ var root = new RootCommand(
     ScoreCommand.Create(),
     ClassifyCommand.Create(),
     InspectCommand.Create(),
+    ValidateDataCommand.Create(),
     TokenizeCommand.Create(),
     RenderChatCommand.Create(),
     ImportPyreftCommand.Create(),

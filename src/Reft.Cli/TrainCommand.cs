@@ -11,14 +11,14 @@ internal static class TrainCommand
     private static readonly ModelChoice Model = new();
     private static readonly Option<string> Data = Values.Required(
         "--data",
-        "FILE.jsonl",
-        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
+        "FILE",
+        """Rows, as JSON Lines, JSON, CSV, TSV or Parquet: {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
 
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
 
     private static readonly Option<string?> EvalData = Values.Text(
-        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
+        "--eval-data", "FILE", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
 
     private static readonly Option<double> LearningRate = Values.Option(
         "--lr", "X", "The largest learning rate.", Preset.LearningRate, Values.Number("a number > 0 and ≤ 1000", x => x is > 0 and <= 1000));
@@ -57,7 +57,7 @@ internal static class TrainCommand
     // In the order in which help shows them.
     private static IEnumerable<Option> All =>
     [
-        .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
+        .. Model.Which, Data, Output, EvalData, .. RowOptions.All, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
         .. MethodOptions.Which, .. MethodOptions.Where,
         LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. Model.How,
         .. MethodOptions.Saved, Json,

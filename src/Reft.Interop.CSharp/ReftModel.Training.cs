@@ -63,13 +63,12 @@ public sealed partial class ReftModel
         var examples = data.Rows
             .Select((row, i) => (Core.ExampleModule.truncate(
                 maxLength ?? Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)), i))
-            .Where(pair => pair.Item1.ScoredCount > 0)
-            .ToArray();
-        return MeanLoss(examples, batchSize, new SourceRuns(data.Sources), cancellationToken);
+            .Where(pair => pair.Item1.ScoredCount > 0);
+        return MeanLoss(data.Rows is IStreamedRows ? examples : examples.ToArray(), batchSize, new SourceRuns(data.Sources), cancellationToken);
     }
 
     private double MeanLoss(
-        (Core.Example Example, int Row)[] examples, int batchSize, SourceRuns sources, CancellationToken cancellationToken)
+        IEnumerable<(Core.Example Example, int Row)> examples, int batchSize, SourceRuns sources, CancellationToken cancellationToken)
     {
         using var scope = torch.NewDisposeScope();
         var batches = examples.Chunk(batchSize).Select(chunk =>

@@ -27,7 +27,7 @@ public sealed partial class ReftModel : IDisposable
         Config = ModelFacts.Of(loaded);
         Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
         TokenizerProblem = refusal;
-        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, TrainingEos());
+        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, RowEncoder.EosOf(Config.EosIds, tokenizer), new(loaded.Folder));
         UseOwnHead();
     }
 
@@ -67,7 +67,7 @@ public sealed partial class ReftModel : IDisposable
                 folder);
         }
 
-        var (tokenizer, refusal) = options.LoadTokenizer ? TokenizerOf(folder) : (null, null);
+        var (tokenizer, refusal) = options.LoadTokenizer ? RowEncoder.TokenizerOf(folder) : (null, null);
         return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal);
     }
 
@@ -211,24 +211,6 @@ public sealed partial class ReftModel : IDisposable
         }
     }
 
-    // Rows of token ids need no tokenizer: one that cannot be read is refused when text comes.
-    private static (Core.TextTokenizer? Tokenizer, string? Refusal) TokenizerOf(string folder)
-    {
-        if (!Directory.Exists(folder) || !Core.TokenizerFile.exists(folder))
-        {
-            return (null, null);
-        }
-
-        try
-        {
-            return (Core.TokenizerFile.load(folder), null);
-        }
-        catch (InvalidDataException e)
-        {
-            return (null, e.Message);
-        }
-    }
-
     private static Core.LoadOptions LoadOptions(ModelOptions options)
     {
         var defaults = Core.Checkpoint.defaults(); // The first touch of libtorch: torch.Device below needs it.
@@ -278,12 +260,6 @@ public sealed partial class ReftModel : IDisposable
     // What ends a generation; the tokenizer's end where the configuration names none.
     private IReadOnlyList<int> EndIds() =>
         Config.EosIds.Count > 0 ? Config.EosIds : Tokenizer?.EosId is { } named ? [named] : [];
-
-    // The tokenizer's own end if the model stops at it: of several ends (of text, of turn) that one ends a completion.
-    private int? TrainingEos() =>
-        EndIds() is not [var first, ..] ends ? null
-        : Tokenizer?.EosId is { } named && ends.Contains(named) ? named
-        : first;
 
     private AttachedReft Attached() =>
         _attached ?? throw new InvalidOperationException(
