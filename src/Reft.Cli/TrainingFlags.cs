@@ -28,25 +28,18 @@ internal static class TrainingFlags
         "tokens|equal",
         "What each of them weighs: its scored tokens, as in one large batch, where it is not given; or the same, as in pyreft.");
 
-    private static readonly Option<double?> Clip = new("--clip")
-    {
-        HelpName = "X|none",
-        Description = "Gradients with a larger norm are scaled down to it.",
-        DefaultValueFactory = _ => Preset.MaxGradientNorm,
-        CustomParser = result => Values.Read<double?>(
-            result, text => text == "none" ? null : Values.Number("a number > 0 or none", x => x > 0)(text)),
-    };
+    private static readonly Option<string?> Clip = Checked(
+        "--clip",
+        "X|none",
+        "Gradients with a larger norm are scaled down to it.",
+        text => ReadClip(text),
+        Preset.MaxGradientNorm?.ToString(CultureInfo.InvariantCulture));
 
-    private static readonly Option<string?> Dropout = new("--dropout")
-    {
-        HelpName = "X[:output]",
-        Description = "The share of the numbers of each change that training drops; with :output, of the edited state, as pyreft does.",
-        CustomParser = result => Values.Read(result, text =>
-        {
-            ReadDropout(text);
-            return text;
-        }),
-    };
+    private static readonly Option<string?> Dropout = Checked(
+        "--dropout",
+        "X[:output]",
+        "The share of the numbers of each change that training drops; with :output, of the edited state, as pyreft does.",
+        text => ReadDropout(text));
 
     private static readonly Option<int?> MaxSteps = Values.Optional(
         "--max-steps", "N", "The steps of the run, in place of --epochs.", Values.IntegerFrom(1));
@@ -56,39 +49,23 @@ internal static class TrainingFlags
 
     private static readonly Option<bool> NoShuffle = Values.Flag("--no-shuffle", "Keep the rows in their order in every epoch.");
 
-    private static readonly Option<string?> OnNan = new("--on-nan")
-    {
-        HelpName = "stop|skip:N",
-        Description = "What a loss or gradient that is not finite leads to: the end of the run, or a step that changes nothing, at most N times in a row.",
-        DefaultValueFactory = _ => "stop",
-        CustomParser = result => Values.Read(result, text =>
-        {
-            ReadSkips(text);
-            return text;
-        }),
-    };
+    private static readonly Option<string?> OnNan = Checked(
+        "--on-nan",
+        "stop|skip:N",
+        "What a loss or gradient that is not finite leads to: the end of the run, or a step that changes nothing, at most N times in a row.",
+        text => ReadSkips(text), "stop");
 
-    private static readonly Option<string?> EvalEvery = new("--eval-every")
-    {
-        HelpName = "N[steps|epochs]",
-        Description = "How often the held-out rows are measured, besides at the end; a bare N is steps. Every epoch where it is not given.",
-        CustomParser = result => Values.Read(result, text =>
-        {
-            ReadInterval(text);
-            return text;
-        }),
-    };
+    private static readonly Option<string?> EvalEvery = Checked(
+        "--eval-every",
+        "N[steps|epochs]",
+        "How often the held-out rows are measured, besides at the end; a bare N is steps. Every epoch where it is not given.",
+        text => ReadInterval(text));
 
-    private static readonly Option<string?> Best = new("--best")
-    {
-        HelpName = "METRIC[:min|max]",
-        Description = "Save the parameters with the best held-out loss (min), accuracy or pearson (max), in place of the last ones.",
-        CustomParser = result => Values.Read(result, text =>
-        {
-            ReadBest(text, null);
-            return text;
-        }),
-    };
+    private static readonly Option<string?> Best = Checked(
+        "--best",
+        "METRIC[:min|max]",
+        "Save the parameters with the best held-out loss (min), accuracy or pearson (max), in place of the last ones.",
+        text => ReadBest(text, null));
 
     private static readonly Option<int?> EarlyStopping = Values.Optional(
         "--early-stopping",
@@ -155,7 +132,7 @@ internal static class TrainingFlags
             GradientAccumulation = parsed.GetValue(Accumulate),
             AccumulationWeighting =
                 parsed.GetValue(Weighting) == "equal" ? AccumulationWeighting.Equal : AccumulationWeighting.ByTokens,
-            MaxGradientNorm = parsed.GetValue(Clip),
+            MaxGradientNorm = ReadClip(parsed.GetValue(Clip) ?? "none"),
             MaxSteps = parsed.GetValue(MaxSteps),
             MaxExamples = parsed.GetValue(MaxExamples),
             Shuffle = !parsed.GetValue(NoShuffle),
@@ -210,6 +187,9 @@ internal static class TrainingFlags
             _ => throw new ArgumentException($"expected linear, cosine, constant or polynomial[:POWER], found '{text}'"),
         };
 
+    private static double? ReadClip(string text) =>
+        text == "none" ? null : Values.Number("a number > 0 or none", x => x > 0)(text);
+
     private static (double Rate, bool Output) ReadDropout(string text)
     {
         const string Output = ":output";
@@ -237,6 +217,24 @@ internal static class TrainingFlags
             _ => throw new ArgumentException($"expected METRIC, METRIC:min or METRIC:max, found '{text}'"),
         };
         return new BestModel { Metric = metric, GreaterIsBetter = greater, Patience = patience };
+    }
+
+    // What is read again where it is used, so that a wrong one is an error of the command line.
+    private static Option<string?> Checked(
+        string name, string help, string description, Action<string> check, string? preset = null)
+    {
+        var option = Values.Text(name, help, description);
+        option.CustomParser = result => Values.Read(result, text =>
+        {
+            check(text);
+            return text;
+        });
+        if (preset is not null)
+        {
+            option.DefaultValueFactory = _ => preset;
+        }
+
+        return option;
     }
 
     private static Option<string?> Choice(string name, string choices, string description)

@@ -38,6 +38,32 @@ module CheckpointFolder =
         else
             []
 
+    /// <summary>
+    /// Keeps other processes from training into the folder until the result is disposed of, or this process ends: they would
+    /// remove each other's files.
+    /// </summary>
+    /// <exception cref="T:System.IO.IOException">Another run has it.</exception>
+    let enter (folder: string) : IDisposable =
+        let path = Path.Combine(folder, ".lock")
+
+        let opened () =
+            new FileStream(
+                path,
+                FileMode.OpenOrCreate,
+                FileAccess.ReadWrite,
+                FileShare.None,
+                1,
+                FileOptions.DeleteOnClose
+            )
+
+        try
+            Directory.CreateDirectory folder |> ignore
+            opened ()
+        with :? IOException as error when File.Exists path ->
+            raise (
+                IOException($"{folder} is in use by another run: wait for its end, or train into another folder", error)
+            )
+
     /// <summary>The checkpoints that are there, by the step after which each was saved, newest first; whether they are valid is not looked at.</summary>
     let list (folder: string) : (int * string) list =
         files folder namePattern

@@ -2,6 +2,7 @@ namespace Reft.Core
 
 open System
 open System.Diagnostics
+open System.IO
 open System.Threading
 
 /// <summary>Where and how often a run is saved, and what it is.</summary>
@@ -56,6 +57,17 @@ type RecordedFit =
 [<RequireQualifiedAccess>]
 module CheckpointedFit =
 
+    /// Has the folder from when there is one: a run that fails before it saves anything makes none.
+    type private Guard() =
+        let mutable entered: IDisposable option = None
+
+        member _.Enter(folder: string) : unit =
+            if entered.IsNone then
+                entered <- Some(CheckpointFolder.enter folder)
+
+        interface IDisposable with
+            member _.Dispose() = entered |> Option.iter _.Dispose()
+
     let private resumption (checkpoints: RunCheckpoints) (found: FoundCheckpoint) : Resumption =
         { Path = found.Path
           Steps = found.Checkpoint.Steps
@@ -99,7 +111,8 @@ module CheckpointedFit =
     /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
     /// <exception cref="T:System.IO.InvalidDataException">The checkpoints are of another run, or all are damaged.</exception>
     /// <exception cref="T:System.IO.IOException">
-    /// A checkpoint cannot be written; or the folder holds a run that is not at its end, and this one is not to go on with it.
+    /// A checkpoint cannot be written; another run is using the folder; or it holds a run that is not at its end, and this one is
+    /// not to go on with it.
     /// </exception>
     /// <exception cref="T:Reft.Core.TrainingDivergedException">The loss or the gradient is not finite.</exception>
     let run
@@ -118,6 +131,13 @@ module CheckpointedFit =
 
         // Before checkpoints are removed, the options and the data must be sound.
         Fit.validate options task
+        use guard = new Guard()
+
+        checkpoints
+        |> Option.iter (fun c ->
+            if Directory.Exists c.Folder then
+                guard.Enter c.Folder)
+
         let found = checkpoints |> Option.bind (fun c -> find c start)
         let steps = ResizeArray<RecordedStep>()
         found |> Option.iter (fun found -> steps.AddRange found.Checkpoint.Steps)
@@ -133,6 +153,8 @@ module CheckpointedFit =
         let save ended (state: FitState) =
             checkpoints
             |> Option.iter (fun c ->
+                guard.Enter c.Folder
+
                 CheckpointFolder.save
                     c.Keep
                     c.Folder

@@ -60,7 +60,7 @@ module RunFacts =
                     hash.AppendData(BitConverter.GetBytes values.Length)
                     hash.AppendData(MemoryMarshal.AsBytes(ReadOnlySpan values))
 
-                let rec add (example: Example) =
+                let rec append (example: Example) =
                     ints example.Ids
                     ints example.Labels
                     ints [| example.Prompt |]
@@ -72,18 +72,19 @@ module RunFacts =
                     | Some(RowTarget.Label label) -> ints [| 0; label |]
                     | Some(RowTarget.Labels labels) -> ints (Array.ofList (1 :: labels))
                     | Some(RowTarget.Values values) ->
-                        ints [| 2 |]
+                        ints [| 2; values.Length |]
                         let values = List.toArray values
                         hash.AppendData(MemoryMarshal.AsBytes(ReadOnlySpan values))
 
-                    example.Rejected
-                    |> Option.iter (fun rejected ->
+                    match example.Rejected with
+                    | None -> ints [||]
+                    | Some rejected ->
                         ints [| 3 |]
-                        add rejected)
+                        append rejected
 
                 for example in examples do
                     count <- count + 1
-                    add example)
+                    append example)
 
         $"{count} rows, {hash}"
 

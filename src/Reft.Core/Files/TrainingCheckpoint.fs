@@ -329,8 +329,13 @@ module TrainingCheckpoint =
                 | Some { Shape = [ count; _ ] } -> count
                 | _ -> 0L
 
-            (tensor file name "F64" [ count; int64 columns ]).data<float>().ToArray()
-            |> Array.chunkBySize columns
+            let table = tensor file name "F64" [ count; int64 columns ]
+
+            // TorchSharp's accessor fails at a tensor without elements.
+            if count = 0L then
+                [||]
+            else
+                table.data<float>().ToArray() |> Array.chunkBySize columns
 
         let history = rows "history" historyColumns
 

@@ -229,8 +229,15 @@ internal sealed class TrainingRun(
     // The next state replaces this one, and a failing step gives none: a copy survives both.
     private void Keep(Core.FitState state)
     {
-        _lastGood?.Dispose();
-        _lastGood = (state.Best.ValueOrNull()?.Theta ?? state.Train.Theta).clone().DetachFromDisposeScope();
+        var theta = state.Best.ValueOrNull()?.Theta ?? state.Train.Theta;
+        if (_lastGood is null)
+        {
+            _lastGood = theta.clone().DetachFromDisposeScope();
+        }
+        else
+        {
+            _lastGood.copy_(theta);
+        }
     }
 
     private TrainingProgress Entry(Core.RecordedStep recorded)

@@ -163,6 +163,30 @@ let tests =
                   Expect.isTrue again.Resumed.Value.Ended "nothing is left to do"
                   Expect.equal (facts again) (facts whole) "its result, without a step")
           }
+          test "a run without evaluations goes on too" {
+              inFolder (fun folder ->
+                  let options = { options with Selection = None }
+                  let task = { taskOf rows with Evaluate = None }
+
+                  let run folder stop =
+                      use source = new CancellationTokenSource()
+                      let start = start 4L
+
+                      CheckpointedFit.run
+                          (Some(checkpoints folder true options task start))
+                          options
+                          task
+                          (fun _ _ -> ())
+                          (fun step _ ->
+                              if step.Progress.Taken = stop then
+                                  source.Cancel())
+                          source.Token
+                          start
+
+                  let whole = run (Path.Combine(folder, "whole")) never
+                  run (Path.Combine(folder, "broken")) 3 |> _.State |> FitState.dispose
+                  Expect.equal (facts (run (Path.Combine(folder, "broken")) never)) (facts whole) "the same")
+          }
           test "the newest ones stay, and what a killed process left goes" {
               inFolder (fun folder ->
                   File.WriteAllText(Path.Combine(folder, $".{Guid.NewGuid():N}.tmp"), "half a checkpoint")
@@ -233,7 +257,7 @@ let tests =
                   let bytes = File.ReadAllBytes path
                   let other = Path.Combine(folder, "other.safetensors")
 
-                  for offset in 0..17 .. bytes.Length - 1 do
+                  for offset in 0..53 .. bytes.Length - 1 do
                       let changed = Array.copy bytes
                       changed[offset] <- changed[offset] ^^^ 4uy
                       File.WriteAllBytes(other, changed)
@@ -292,6 +316,92 @@ let tests =
                   CheckpointFolder.newest here.Identity begun folder
                   |> Option.get
                   |> fun found -> FitState.dispose found.Checkpoint.State)
+          }
+          test "everything that an example holds counts, and so does every option" {
+              let row = Example.ofLabels None [| 1; 2; 3 |] [| -100; 2; 3 |]
+
+              let changed: Map<string, Example> =
+                  Map
+                      [ "Ids", { row with Ids = [| 1; 2; 4 |] }
+                        "Labels",
+                        { row with
+                            Labels = [| -100; -100; 3 |] }
+                        "Prompt", { row with Prompt = 2 }
+                        "Subspaces", { row with Subspaces = [ 1 ] }
+                        "Segments", { row with Segments = [| 0; 0; 1 |] }
+                        "Target",
+                        { row with
+                            Target = Some(RowTarget.Label 0) }
+                        "Rejected", { row with Rejected = Some row } ]
+
+              let targets =
+                  [ RowTarget.Label 1
+                    RowTarget.Labels [ 1 ]
+                    RowTarget.Values [ 1.0 ]
+                    RowTarget.Values [ 1.5 ] ]
+                  |> List.map (fun target -> { row with Target = Some target })
+
+              let fields =
+                  FSharp.Reflection.FSharpType.GetRecordFields typeof<Example> |> Array.map _.Name
+
+              Expect.equal
+                  (set fields)
+                  (changed |> Map.keys |> set)
+                  "a field that this test, and perhaps the hash, does not know"
+
+              let all =
+                  row :: List.ofSeq changed.Values @ targets
+                  |> List.map (fun example -> RunFacts.examples [ example ])
+
+              Expect.equal (List.distinct all).Length all.Length "different rows"
+
+              Expect.notEqual
+                  (RunFacts.examples [ row; changed["Ids"] ])
+                  (RunFacts.examples [ changed["Ids"]; row ])
+                  "their order"
+
+              let other =
+                  { Fit.defaults with
+                      AdamW = { AdamW.defaults with Epsilon = 1e-7 }
+                      Selection = options.Selection
+                      Padding = PaddingSide.Left }
+
+              Expect.equal
+                  (RunFacts.differences (RunFacts.options Fit.defaults) (RunFacts.options other)
+                   |> List.map (fun difference -> difference.Substring(0, difference.IndexOf ':')))
+                  [ "AdamW"; "Padding"; "Selection" ]
+                  "different options"
+          }
+          test "two runs do not share a folder" {
+              inFolder (fun folder ->
+                  use _ = CheckpointFolder.enter folder
+
+                  refuses<IOException> [ folder; "in use by another run" ] (fun () -> run folder true never |> ignore)
+
+                  let other = Path.Combine(folder, "other")
+                  let within = Path.Combine(folder, "within")
+                  use source = new CancellationTokenSource()
+                  let task, start = taskOf rows, start 4L
+
+                  // Another one while the first is at its second step.
+                  let report (step: RecordedStep) _ =
+                      if step.Progress.Taken = 2 then
+                          refuses<IOException> [ within; "in use by another run" ] (fun () ->
+                              run within true never |> ignore)
+
+                  CheckpointedFit.run
+                      (Some(checkpoints within false options task start))
+                      options
+                      task
+                      (fun _ _ -> ())
+                      report
+                      source.Token
+                      start
+                  |> _.State
+                  |> FitState.dispose
+
+                  run other false 1 |> _.State |> FitState.dispose
+                  Expect.isFalse (File.Exists(Path.Combine(within, ".lock"))) "nothing is left of it")
           }
           test "another machine is a warning" {
               inFolder (fun folder ->

@@ -8,6 +8,7 @@ namespace Reft.Tests.Cli;
 internal static class ReftProcess
 {
     private const int Sigint = 2;
+    private const int Sigkill = 9;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private static readonly string Program = Path.Combine(
@@ -51,6 +52,41 @@ internal static class ReftProcess
         }
 
         return Ended(process, output.GetAwaiter().GetResult(), errors.ToString());
+    }
+
+    /// <summary>
+    /// Ends it with SIGKILL, which no program can catch, some time after a line on stderr begins with this, once something
+    /// holds; the outcome is null then, and that of the command where it was faster.
+    /// </summary>
+    public static Outcome? Kill(
+        string when, TimeSpan after, Func<bool> once, (string Name, string Value)[] environment, params string[] arguments)
+    {
+        using var process = Start(arguments, environment);
+        using var watchdog = Watchdog(process);
+        var output = process.StandardOutput.ReadToEndAsync();
+        var errors = new StringBuilder();
+        while (process.StandardError.ReadLine() is { } line)
+        {
+            errors.AppendLine(line);
+            if (line.StartsWith(when, StringComparison.Ordinal))
+            {
+                break;
+            }
+        }
+
+        var rest = process.StandardError.ReadToEndAsync();
+        if (!process.WaitForExit(after))
+        {
+            while (!once() && !process.HasExited)
+            {
+                Thread.Yield();
+            }
+
+            process.Kill();
+        }
+
+        var outcome = Ended(process, output.GetAwaiter().GetResult(), errors + rest.GetAwaiter().GetResult());
+        return outcome.ExitCode == 128 + Sigkill ? null : outcome;
     }
 
     /// <summary>Reads its first line and closes the pipe.</summary>
