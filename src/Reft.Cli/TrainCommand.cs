@@ -93,7 +93,7 @@ internal static class TrainCommand
             [
                 .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
                 Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie,
-                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. Model.How, Json,
+                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. SpeedOptions.All, .. Model.How, Json,
             ]);
         command.Validators.Add(result =>
         {
@@ -136,7 +136,7 @@ internal static class TrainCommand
 
         using var model = Load(modelFolder, parsed, intervention);
         task.Prepare(model);
-        var options = Options(parsed, model.Config.ContextLength);
+        var options = SpeedOptions.Apply(parsed, Options(parsed, model.Config.ContextLength));
 
         HeldOutScore? before;
         try

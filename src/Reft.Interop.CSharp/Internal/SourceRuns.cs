@@ -30,21 +30,23 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
         return bound.Select(reft => Core.Reft.withSources(sources, reft)).ToFSharpList();
     }
 
-    /// <summary>
-    /// The loss of a spec whose rows read sources, by the identity of the examples that have them: batches may be shuffled.
-    /// </summary>
+    /// <summary>The loss of a spec whose rows read sources; see <see cref="Prepare"/>.</summary>
     public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
-        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples)
+        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
+        Core.LossModule.language(Prepare(Core.TunedModule.reft(spec, model), model.Device, examples)).ToFunc();
+
+    /// <summary>The same with what its rows read, by the identity of the examples that have them: batches may be shuffled.</summary>
+    public Core.Tuned Prepare(Core.Tuned tuned, torch.Device device, IEnumerable<(Core.Example Example, int Row)> examples)
     {
         if (IsEmpty)
         {
-            return Core.LossModule.reft(spec, model).ToFunc();
+            return tuned;
         }
 
         var rows = examples.ToDictionary(
             pair => pair.Example, pair => pair.Row, ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
         Func<Core.Batch, Core.Context, Core.Context> prepare = (batch, context) =>
-            Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], model.Device), context);
-        return Core.LossModule.reftIn(prepare.ToFSharpFunc(), spec, model).ToFunc();
+            Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], device), context);
+        return Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
     }
 }

@@ -30,6 +30,8 @@ internal sealed class TrainingRun(
         Positive(options.BatchSize, nameof(options.BatchSize));
         Positive(options.GradientAccumulation, nameof(options.GradientAccumulation));
         Positive(options.EvaluateEvery ?? 1, nameof(options.EvaluateEvery));
+        Positive(options.RecomputeEvery ?? 1, nameof(options.RecomputeEvery));
+        Within(options.FrozenLayerCache is null or { MaxBytes: >= 0 }, "FrozenLayerCache.MaxBytes", "0 or more", options.FrozenLayerCache?.MaxBytes);
         var rows = (long)options.BatchSize * options.GradientAccumulation;
         Within(rows <= MostRowsOfStep, "BatchSize · GradientAccumulation", $"{MostRowsOfStep} or less", rows);
         Within(options.LearningRate > 0 && double.IsFinite(options.LearningRate), nameof(options.LearningRate), "a positive number", options.LearningRate);
@@ -60,6 +62,7 @@ internal sealed class TrainingRun(
     {
         _clock.Start();
         var set = prepare();
+        using var modelSteps = set.Steps;
         var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
         var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
@@ -73,6 +76,7 @@ internal sealed class TrainingRun(
         var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), start);
         try
         {
+            modelSteps.Fill(examples, cancel);
             Action<Core.FitProgress, Core.FitState> report = Report;
             var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
             if (set.Evaluation.Length > 0)
@@ -118,7 +122,7 @@ internal sealed class TrainingRun(
             batchSize: options.BatchSize,
             accumulate: options.GradientAccumulation,
             weighting: Core.BatchWeighting.ByTerms,
-            batching: Core.Batching.InOrder,
+            batching: options.Batching.Core,
             learningRate: options.LearningRate,
             schedule: Core.ScheduleShape.Linear,
             warmup: Core.Warmup.NewRatio(options.WarmupRatio),

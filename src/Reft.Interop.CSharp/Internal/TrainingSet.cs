@@ -15,6 +15,9 @@ internal sealed record TrainingSet(
     int SkippedEvaluation,
     Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
 {
+    /// <summary>How its model is computed; disposed with the run.</summary>
+    public required ModelSteps Steps { get; init; }
+
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
         Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
@@ -31,10 +34,15 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
-        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
+        var steps = new ModelSteps(options, start.Spec, model);
+        var plain = steps.Language(new SourceRuns(data.Sources).Prepare(steps.Tuned, model.Device, training));
+        var evaluated = steps.Language(
+            new SourceRuns(options.EvaluationData?.Sources ?? []).Prepare(steps.Tuned, model.Device, evaluating));
         return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
+            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)))
+        {
+            Steps = steps,
+        };
 
         ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
         {
@@ -66,8 +74,10 @@ internal sealed record TrainingSet(
         var maxLength = options.MaxLength ?? model.Config.Context;
         var targets = new RowTargets(classifier.Task);
         var held = Examples(evaluation?.Rows ?? []);
-        var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
-        return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
+        var examples = Examples(data.Rows);
+        var steps = new ModelSteps(options, attached?.Spec ?? [], model);
+        var loss = steps.Sequence(classifier);
+        return new TrainingSet(examples, held, 0, 0, Apart(options, loss, loss, held)) { Steps = steps };
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
             [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
