@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 
 namespace Reft.Cli;
@@ -27,25 +28,25 @@ internal static class SpeedOptions
     /// <summary>All of them, in the order of the help.</summary>
     public static IEnumerable<Option> All => [GroupByLength, Pack, Recompute, CacheFrozen];
 
-    /// <summary>The same options with what a command line says.</summary>
-    /// <exception cref="ArgumentException">Options that do not belong together.</exception>
-    public static TrainingOptions Apply(ParseResult parsed, TrainingOptions options)
+    /// <summary>Refuses options that do not belong together.</summary>
+    public static void Check(CommandResult result)
     {
-        var pack = parsed.GetValue(Pack);
-        if (pack is not null && parsed.GetValue(GroupByLength))
+        if (result.GetValue(GroupByLength) && result.GetValue(Pack) is not null)
         {
-            throw new ArgumentException("expected --group-by-length or --pack, found both");
+            result.AddError("Expected --group-by-length or --pack, found both.");
         }
+    }
 
-        return options with
+    /// <summary>The same options with what a command line says.</summary>
+    public static TrainingOptions Apply(ParseResult parsed, TrainingOptions options) =>
+        options with
         {
-            Batching = pack is { } tokens ? TrainingBatching.Packed(tokens)
+            Batching = parsed.GetValue(Pack) is { } tokens ? TrainingBatching.Packed(tokens)
                 : parsed.GetValue(GroupByLength) ? TrainingBatching.ByLength()
                 : TrainingBatching.InOrder,
             RecomputeEvery = parsed.GetValue(Recompute) ?? (parsed.GetResult(Recompute) is null ? null : 1),
             FrozenLayerCache = parsed.GetValue(CacheFrozen),
         };
-    }
 
     private static Option<int?> RecomputeOption()
     {

@@ -101,6 +101,8 @@ internal static class TrainCommand
             {
                 result.AddError("Expected --tie or --untie, found both.");
             }
+
+            SpeedOptions.Check(result);
         });
         command.SetAction(RunAsync);
         return command;
