@@ -58,12 +58,15 @@ public sealed partial class ReftModel
     /// <param name="evaluation">Labelled rows that are only evaluated.</param>
     /// <param name="progress">Told after each step.</param>
     /// <param name="cancellationToken">
-    /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, and the
-    /// result says <see cref="TrainingResult.Cancelled"/>.
+    /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, or the best where
+    /// <see cref="TrainingOptions.BestModel"/> asks for them, and the result says <see cref="TrainingResult.Cancelled"/>.
     /// </param>
     /// <exception cref="InvalidOperationException">There is nothing to train, or the model is in use.</exception>
     /// <exception cref="ArgumentException">An option is out of range, or there is no row to learn from.</exception>
-    /// <exception cref="InvalidDataException">A row is not one to train on: the message names it and its field.</exception>
+    /// <exception cref="InvalidDataException">
+    /// A row is not one to train on: the message names it and its field. Or the checkpoints are of another run, or damaged.
+    /// </exception>
+    /// <exception cref="IOException">A checkpoint cannot be written, or would replace a run that was broken off.</exception>
     /// <exception cref="DivergenceException">The loss or the gradient is not finite: the model keeps the parameters before that step.</exception>
     public Task<TrainingResult> FitClassifierAsync(
         ClassificationData data,
@@ -85,34 +88,30 @@ public sealed partial class ReftModel
             AttachClassifier(data.ToClassifier());
         }
 
-        var work = _gate.Change();
-        try
-        {
-            var classifier = NeededClassifier();
-            var attached = _attached;
-            var theta = Core.ParametersModule.concat([.. attached is null ? (Core.Parameters[])[] : [attached.Parameters], classifier.Parameters]);
-            if (theta.TrainableCount == 0)
+        return RunFit(
+            options,
+            () =>
             {
-                throw new InvalidOperationException(
-                    "there is nothing to train: attach a spec with Attach, or let the head be trained with UseOwnClassifier or AttachClassifier");
-            }
-
-            return DedicatedThread.Run("reft-fit", () =>
-            {
-                using (work)
+                var classifier = NeededClassifier();
+                var attached = _attached;
+                var theta = Together(attached, classifier);
+                if (theta.TrainableCount == 0)
                 {
-                    using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    return new TrainingRun(theta, classifier.Parameters.TrainableCount, options, progress, stop.Token).Run(
-                        () => TrainingSet.OfLabels(Model, attached, classifier, _encoder, options, data, evaluation),
-                        reached => Keep(reached, attached, classifier));
+                    throw new InvalidOperationException(
+                        "there is nothing to train: attach a spec with Attach, or let the head be trained with UseOwnClassifier or AttachClassifier");
                 }
-            });
-        }
-        catch
-        {
-            work.Dispose();
-            throw;
-        }
+
+                return new FitPlan(
+                    new TrainingSubject(_loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount),
+                    () => ModelSteps.Prepare(
+                        options,
+                        attached?.Spec ?? [],
+                        Model,
+                        steps => TrainingSet.OfLabels(steps, classifier, _encoder, options, data, evaluation)),
+                    reached => Keep(reached, attached, classifier));
+            },
+            progress,
+            cancellationToken);
     }
 
     /// <summary>How well labelled rows are predicted, with what is attached.</summary>

@@ -42,14 +42,36 @@ type Batch =
     /// <summary>Whether some row holds several examples.</summary>
     member batch.IsPacked = batch.Rows < batch.Spans.Length
 
+    /// <summary>The number of the example of each of <c>Scored</c>: its row, where none is packed.</summary>
+    member batch.ScoredExamples: int[] =
+        batch.Examples
+        |> Seq.mapi (fun number example ->
+            example.Labels
+            |> Seq.skip 1
+            |> Seq.filter (fun label -> label <> -100)
+            |> Seq.map (fun _ -> number))
+        |> Seq.concat
+        |> Seq.toArray
+
     /// <summary>The number of tokens that are not padding.</summary>
     member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
 
     /// <summary>
-    /// How many terms its mean loss has: scored tokens, or rows where whole rows are labelled. What training weighs a batch by.
+    /// How many pairs it has: row i is preferred to row i + <c>Pairs</c>. 0 where rows stand alone.
+    /// </summary>
+    member batch.Pairs: int =
+        batch.Examples
+        |> Array.filter (fun example -> example.Rejected.IsSome)
+        |> Array.length
+
+    /// <summary>
+    /// How many terms its mean loss has: pairs, scored tokens, or rows where whole rows are labelled. What training weighs a
+    /// batch by.
     /// </summary>
     member batch.Terms: int =
-        if batch.Scored.Length > 0 then
+        if batch.Pairs > 0 then
+            batch.Pairs
+        elif batch.Scored.Length > 0 then
             batch.Scored.Length
         else
             batch.Examples
@@ -124,10 +146,26 @@ module Batch =
           Examples = List.toArray examples
           Random = None }
 
-    /// <summary>Examples as a batch, each in a row of its own, padded on a side.</summary>
-    /// <exception cref="T:System.ArgumentException">There is no example, or an example has no tokens.</exception>
+    /// The examples of rows: those that are preferred, and after them those that they are preferred to, in the same order.
+    let private withRejected (examples: Example list) =
+        let rejected = examples |> List.choose (fun example -> example.Rejected)
+
+        if not rejected.IsEmpty && rejected.Length <> examples.Length then
+            invalidArg
+                (nameof examples)
+                $"expected pairs alone or single rows alone in a batch, found {rejected.Length} pairs among {examples.Length} examples"
+
+        examples @ rejected
+
+    /// <summary>
+    /// Examples as a batch, each in a row of its own, padded on a side. A pair makes two rows: see
+    /// <see cref="P:Reft.Core.Batch.Pairs"/>.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">
+    /// There is no example, an example has no tokens, or some are pairs and others are not.
+    /// </exception>
     let create (padding: PaddingSide) (examples: Example list) : Batch =
-        examples |> List.map List.singleton |> ofRows padding
+        examples |> withRejected |> List.map List.singleton |> ofRows padding
 
     /// <summary>
     /// Examples as a batch of rows of at most <paramref name="columns"/> tokens: each follows the one before it in the same
@@ -139,6 +177,9 @@ module Batch =
     /// <param name="examples">The examples, in the order in which they are to stand.</param>
     /// <exception cref="T:System.ArgumentException">There is no example, or one has no tokens or more than a row takes.</exception>
     let pack (columns: int) (padding: PaddingSide) (examples: Example list) : Batch =
+        if examples |> List.exists (fun example -> example.Rejected.IsSome) then
+            invalidArg (nameof examples) "pairs are not packed: batch them in order or by length"
+
         examples
         |> List.iteri (fun number example ->
             if example.Ids.Length > columns then

@@ -64,7 +64,9 @@ module Fit =
           EvaluateEvery = Interval.Epochs 1
           Selection = None }
 
-    let private check options (task: FitTask) =
+    /// <summary>Refuses what cannot be run, before anything is computed.</summary>
+    /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
+    let validate (options: FitOptions) (task: FitTask) : unit =
         let positive name value =
             if value < 1 then
                 invalidArg name $"expected {name} ≥ 1, found {value}"
@@ -100,12 +102,12 @@ module Fit =
             if example.ScoredCount = 0 then
                 invalidArg
                     "examples"
-                    $"example {row} has no scored token and no label, so there is nothing to learn from it: leave such rows out")
+                    $"example {row} has no scored token and no label, or is a pair of equal rows, so there is nothing to learn from it: leave such rows out")
 
     /// Which rows make which batch of which step: a function of the step alone, so that a run can go on from any.
     type private Course(options: FitOptions, task: FitTask, rng: Rng) =
         let lengths =
-            task.Examples |> Seq.map (fun example -> example.Ids.Length) |> Seq.toArray
+            task.Examples |> Seq.map (fun example -> example.Length) |> Seq.toArray
 
         let plan epoch =
             let order = if options.Shuffle then Some(Rng.fork epoch rng) else None
@@ -235,7 +237,7 @@ module Fit =
     /// </summary>
     /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
     let totalSteps (options: FitOptions) (task: FitTask) (rng: Rng) : int =
-        check options task
+        validate options task
         Course(options, task, rng).Total
 
     /// <summary>
@@ -259,7 +261,7 @@ module Fit =
         let mutable current = state
 
         try
-            check options task
+            validate options task
             let course = Course(options, task, state.Train.Rng)
             let total = course.Total
 

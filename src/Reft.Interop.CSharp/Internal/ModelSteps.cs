@@ -1,4 +1,5 @@
 using Microsoft.FSharp.Collections;
+using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;
@@ -12,6 +13,7 @@ internal sealed class ModelSteps : IDisposable
     public ModelSteps(TrainingOptions options, FSharpList<Core.Placement> spec, Core.Transformer model)
     {
         _options = options;
+        (Spec, Model) = (spec, model);
         if (options.FrozenLayerCache is { } cache)
         {
             _prefix = Core.FrozenPrefixModule.create(
@@ -21,8 +23,51 @@ internal sealed class ModelSteps : IDisposable
         Tuned = _prefix is null ? Core.TunedModule.reft(spec, model) : Core.FrozenPrefixModule.tuned(_prefix);
     }
 
+    /// <summary>What is attached.</summary>
+    public FSharpList<Core.Placement> Spec { get; }
+
+    /// <summary>The model itself.</summary>
+    public Core.Transformer Model { get; }
+
     /// <summary>What is trained.</summary>
     public Core.Tuned Tuned { get; }
+
+    /// <summary>Blocks whose activations are computed again together; null where all are kept.</summary>
+    public int? RecomputeEvery => _options.RecomputeEvery;
+
+    /// <summary>What a run works on, which owns how its model is computed.</summary>
+    public static TrainingSet Prepare(
+        TrainingOptions options, FSharpList<Core.Placement> spec, Core.Transformer model, Func<ModelSteps, TrainingSet> prepare)
+    {
+        var steps = new ModelSteps(options, spec, model);
+        try
+        {
+            return prepare(steps) with { Steps = steps };
+        }
+        catch
+        {
+            steps.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The loss of a readout whose activations may be computed again; null where all are kept.</summary>
+    public static Func<Core.Batch, Core.Parameters, torch.Tensor>? Recomputing(
+        int? every,
+        Func<FSharpFunc<Core.Batch, FSharpFunc<Core.Parameters, FSharpFunc<Core.Context, FSharpFunc<Core.Transformer, FSharpFunc<torch.Tensor, torch.Tensor>>>>>> readout,
+        Core.Tuned tuned) =>
+        every is { } blocks ? Core.Recompute.loss(blocks, readout(), tuned).ToFunc() : null;
+
+    /// <summary>Refuses recomputation for a loss that runs the model in other ways than once.</summary>
+    /// <exception cref="ArgumentException">Activations are to be computed again.</exception>
+    public static void KeepsActivations(int? every, string objective)
+    {
+        if (every is not null)
+        {
+            throw new ArgumentException(
+                $"RecomputeEvery: {objective} needs all activations at once: leave it out, or train in smaller batches with GradientAccumulation");
+        }
+    }
 
     /// <summary>The loss of next tokens.</summary>
     public Func<Core.Batch, Core.Parameters, torch.Tensor> Language(Core.Tuned tuned) =>

@@ -53,7 +53,7 @@ internal sealed partial record RowEncoder(
 
     private static Core.Example WithSubspaces(IReadOnlyList<int>? numbers, Core.Example example) =>
         numbers is { } subspaces
-            ? new(example.Ids, example.Labels, example.Prompt, subspaces.ToFSharpList(), example.Segments, example.Target)
+            ? new(example.Ids, example.Labels, example.Prompt, subspaces.ToFSharpList(), example.Segments, example.Target, example.Rejected)
             : example;
 
     private static Core.Example WholePrompt(int[] ids) => Core.ExampleModule.ofText(ids);

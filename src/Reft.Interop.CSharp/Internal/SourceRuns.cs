@@ -30,13 +30,15 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
         return bound.Select(reft => Core.Reft.withSources(sources, reft)).ToFSharpList();
     }
 
-    /// <summary>The loss of a spec whose rows read sources; see <see cref="Prepare"/>.</summary>
-    public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
+    /// <summary>
+    /// A model with a spec, whose rows read sources by the identity of the examples that have them: batches may be shuffled.
+    /// </summary>
+    public Core.Tuned Tune(
         FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
-        Core.LossModule.language(Prepare(Core.TunedModule.reft(spec, model), model.Device, examples)).ToFunc();
+        Tune(Core.TunedModule.reft(spec, model), model.Device, examples);
 
-    /// <summary>The same with what its rows read, by the identity of the examples that have them: batches may be shuffled.</summary>
-    public Core.Tuned Prepare(Core.Tuned tuned, torch.Device device, IEnumerable<(Core.Example Example, int Row)> examples)
+    /// <summary>The same of what is trained already.</summary>
+    public Core.Tuned Tune(Core.Tuned tuned, torch.Device device, IEnumerable<(Core.Example Example, int Row)> examples)
     {
         if (IsEmpty)
         {
@@ -49,4 +51,9 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
             Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], device), context);
         return Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
     }
+
+    /// <summary>The next-token loss of such a model.</summary>
+    public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
+        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
+        Core.LossModule.language(Tune(spec, model, examples)).ToFunc();
 }

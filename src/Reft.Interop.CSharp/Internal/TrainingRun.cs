@@ -1,17 +1,17 @@
 using System.Diagnostics;
+using Microsoft.FSharp.Collections;
+using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;
 
 /// <summary>One training run: rows → examples → steps, with clocks, and the last good parameters whatever happens.</summary>
-/// <param name="start">The parameters it begins with.</param>
-/// <param name="headParameters">How many of their trainable numbers are a classification head's.</param>
+/// <param name="subject">What is trained.</param>
 /// <param name="options">How to train.</param>
 /// <param name="progress">Told after each step.</param>
 /// <param name="cancel">Looked at before each step.</param>
 internal sealed class TrainingRun(
-    Core.Parameters start,
-    long headParameters,
+    TrainingSubject subject,
     TrainingOptions options,
     IProgress<TrainingProgress>? progress,
     CancellationToken cancel)
@@ -22,6 +22,7 @@ internal sealed class TrainingRun(
     private readonly List<TrainingProgress> _history = [];
     private long _tokens;
     private torch.Tensor? _lastGood;
+    private TrainingResumption? _resumed;
 
     /// <summary>Refuses options that Core does not see, or sees only after the rows were read.</summary>
     public static void Check(TrainingOptions options, int context)
@@ -29,9 +30,23 @@ internal sealed class TrainingRun(
         Positive(options.Epochs, nameof(options.Epochs));
         Positive(options.BatchSize, nameof(options.BatchSize));
         Positive(options.GradientAccumulation, nameof(options.GradientAccumulation));
+        Positive(options.MaxSteps ?? 1, nameof(options.MaxSteps));
+        Positive(options.MaxExamples ?? 1, nameof(options.MaxExamples));
         Positive(options.EvaluateEvery ?? 1, nameof(options.EvaluateEvery));
         Positive(options.RecomputeEvery ?? 1, nameof(options.RecomputeEvery));
         Within(options.FrozenLayerCache is null or { MaxBytes: >= 0 }, "FrozenLayerCache.MaxBytes", "0 or more", options.FrozenLayerCache?.MaxBytes);
+        Positive(options.EvaluateEveryEpochs ?? 1, nameof(options.EvaluateEveryEpochs));
+        Positive(options.BestModel?.Patience ?? 1, "BestModel.Patience");
+        Positive(options.Checkpoints?.Every ?? 1, "Checkpoints.Every");
+        Positive(options.Checkpoints?.Keep ?? 1, "Checkpoints.Keep");
+        Within(
+            options.EvaluateEvery is null || options.EvaluateEveryEpochs is null,
+            nameof(options.EvaluateEveryEpochs),
+            "null beside EvaluateEvery, which counts steps",
+            options.EvaluateEveryEpochs);
+        Within(options.WarmupSteps is null or >= 0, nameof(options.WarmupSteps), "0 or more", options.WarmupSteps);
+        Within(options.SkipNonFiniteSteps >= 0, nameof(options.SkipNonFiniteSteps), "0 or more", options.SkipNonFiniteSteps);
+        Within(options.BestModel is null or { MinimumChange: >= 0 }, "BestModel.MinimumChange", "0 or more", options.BestModel?.MinimumChange);
         var rows = (long)options.BatchSize * options.GradientAccumulation;
         Within(rows <= MostRowsOfStep, "BatchSize · GradientAccumulation", $"{MostRowsOfStep} or less", rows);
         Within(options.LearningRate > 0 && double.IsFinite(options.LearningRate), nameof(options.LearningRate), "a positive number", options.LearningRate);
@@ -66,35 +81,40 @@ internal sealed class TrainingRun(
         var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
         var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
-        if (steps > int.MaxValue)
+        if (options.MaxSteps is null && steps > int.MaxValue)
         {
             throw new ArgumentException(
                 $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
         }
 
         using var scope = torch.NewDisposeScope();
-        var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), start);
+        var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), subject.Start);
         try
         {
-            modelSteps.Fill(examples, cancel);
-            Action<Core.FitProgress, Core.FitState> report = Report;
-            var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
-            if (set.Evaluation.Length > 0)
-            {
-                task = Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
-            }
-
-            var result = Core.Fit.run(FitOptions(), task, report.ToFSharpFunc(), cancel, state);
+            modelSteps?.Fill(examples, cancel);
+            Action<Core.Resumption, Core.FitState> resumed = Resumed;
+            Action<Core.RecordedStep, Core.FitState> report = Report;
+            var task = Task(set);
+            var fit = FitOptions();
+            var result = Core.CheckpointedFit.run(
+                Checkpoints(set, fit, task, state), fit, task, resumed.ToFSharpFunc(), report.ToFSharpFunc(), cancel, state);
+            Keep(result.State);
+            var best = result.State.Best.ValueOrNull();
             Core.FitStateModule.dispose(result.State);
             return new TrainingResult
             {
                 History = _history,
                 Cancelled = result.End.IsCancelled,
+                End = result.End.IsCancelled ? TrainingEnd.Cancelled
+                    : result.End.IsEarlyStopped ? TrainingEnd.EarlyStopped
+                    : TrainingEnd.Completed,
+                Resumed = _resumed,
+                Best = best is null ? null : new BestEvaluation(best.Step, options.BestModel!.Metric, best.Value),
                 TrainedRows = examples.Length,
                 SkippedRows = set.Skipped,
                 SkippedEvaluationRows = set.SkippedEvaluation,
-                TrainableParameters = start.TrainableCount - headParameters,
-                HeadParameters = headParameters,
+                TrainableParameters = subject.Start.TrainableCount - subject.HeadParameters,
+                HeadParameters = subject.HeadParameters,
                 Duration = _clock.Elapsed,
             };
         }
@@ -107,10 +127,65 @@ internal sealed class TrainingRun(
             Core.TrainStateModule.dispose(state);
             if (_lastGood is not null)
             {
-                keep(Core.ParametersModule.keep(start.OfVector(_lastGood)));
+                if (_history.Count > 0)
+                {
+                    keep(Core.ParametersModule.keep(subject.Start.OfVector(_lastGood)));
+                }
+
                 _lastGood.Dispose();
             }
         }
+    }
+
+    private Core.FitTask Task(TrainingSet set)
+    {
+        var task = Core.FitTaskModule.create(set.Trained.Loss.ToFSharpFunc(), set.Examples);
+        var measured = set.Evaluated;
+        if (options.BestModel is { } best)
+        {
+            if (set.Evaluation.Length == 0)
+            {
+                throw new ArgumentException(
+                    $"BestModel chooses by '{best.Metric}' of rows that are held out, and there are none: give evaluation data");
+            }
+
+            if (!measured.MetricNames.Contains(best.Metric))
+            {
+                throw new ArgumentException(
+                    $"expected BestModel.Metric to be one of {string.Join(", ", measured.MetricNames)}, found '{best.Metric}'");
+            }
+        }
+
+        if (set.Evaluation.Length == 0)
+        {
+            return task;
+        }
+
+        Func<Core.Parameters, FSharpList<Tuple<string, double>>> evaluate = theta => measured.Metrics(
+            Core.BatchModule.epoch(Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
+            theta);
+        return Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
+    }
+
+    private FSharpOption<Core.RunCheckpoints>? Checkpoints(
+        TrainingSet set, Core.FitOptions fit, Core.FitTask task, Core.TrainState start)
+    {
+        if (options.Checkpoints is not { } checkpoints)
+        {
+            return null;
+        }
+
+        return new Core.RunCheckpoints(
+            checkpoints.Folder,
+            checkpoints.Every,
+            checkpoints.Keep,
+            checkpoints.Resume,
+            [
+                .. Core.RunFactsModule.ofRun(subject.ModelText, subject.Spec, fit, task, start),
+                Tuple.Create("Objective", set.Trained.Objective),
+                Tuple.Create("Held-out rows", Core.RunFactsModule.examples(set.Evaluation)),
+            ],
+            Core.RunFactsModule.environment(subject.Model.Model.Device));
     }
 
     private Core.FitOptions FitOptions()
@@ -118,33 +193,56 @@ internal sealed class TrainingRun(
         var constants = Core.AdamW.defaults;
         return new Core.FitOptions(
             epochs: options.Epochs,
-            maxSteps: null,
+            maxSteps: options.MaxSteps.ToOption(),
             batchSize: options.BatchSize,
             accumulate: options.GradientAccumulation,
-            weighting: Core.BatchWeighting.ByTerms,
+            weighting: options.AccumulationWeighting == AccumulationWeighting.Equal
+                ? Core.BatchWeighting.Equal
+                : Core.BatchWeighting.ByTerms,
             batching: options.Batching.Core,
             learningRate: options.LearningRate,
-            schedule: Core.ScheduleShape.Linear,
-            warmup: Core.Warmup.NewRatio(options.WarmupRatio),
+            schedule: options.Schedule.Shape,
+            warmup: options.WarmupSteps is { } warmup ? Core.Warmup.NewSteps(warmup) : Core.Warmup.NewRatio(options.WarmupRatio),
             adamW: new Core.AdamWOptions(constants.Beta1, constants.Beta2, constants.Epsilon, options.WeightDecay),
             clipNorm: options.MaxGradientNorm.ToOption(),
-            nonFinite: Core.NonFinite.Stop,
+            nonFinite: options.SkipNonFiniteSteps is > 0 and var most ? Core.NonFinite.NewSkip(most) : Core.NonFinite.Stop,
             shuffle: options.Shuffle,
             padding: Core.PaddingSide.Right,
-            evaluateEvery: options.EvaluateEvery is { } steps ? Core.Interval.NewSteps(steps) : Core.Interval.NewEpochs(1),
-            selection: null);
+            evaluateEvery: options.EvaluateEvery is { } steps
+                ? Core.Interval.NewSteps(steps)
+                : Core.Interval.NewEpochs(options.EvaluateEveryEpochs ?? 1),
+            selection: (options.BestModel?.ToCore()).ToOption());
     }
 
-    private void Report(Core.FitProgress step, Core.FitState state)
+    private void Resumed(Core.Resumption from, Core.FitState state)
     {
-        // The next state replaces this one, and a failing step gives none: a copy survives both.
-        _lastGood?.Dispose();
-        _lastGood = state.Train.Theta.clone().DetachFromDisposeScope();
+        Keep(state);
+        _history.AddRange(from.Steps.Select(Entry));
+        _resumed = new TrainingResumption(from.Path, from.Taken, from.TotalSteps, from.Ended, [.. from.Warnings]);
+        options.Checkpoints?.Resumed?.Invoke(_resumed);
+    }
 
+    private void Report(Core.RecordedStep step, Core.FitState state)
+    {
+        Keep(state);
+        var entry = Entry(step);
+        _history.Add(entry);
+        progress?.Report(entry);
+    }
+
+    // The next state replaces this one, and a failing step gives none: a copy survives both.
+    private void Keep(Core.FitState state)
+    {
+        _lastGood?.Dispose();
+        _lastGood = (state.Best.ValueOrNull()?.Theta ?? state.Train.Theta).clone().DetachFromDisposeScope();
+    }
+
+    private TrainingProgress Entry(Core.RecordedStep recorded)
+    {
+        var step = recorded.Progress;
+        var elapsed = TimeSpan.FromSeconds(recorded.Seconds);
         _tokens += step.Report.Tokens;
-        var elapsed = _clock.Elapsed;
-        var taken = _history.Count + 1;
-        var entry = new TrainingProgress
+        return new TrainingProgress
         {
             Step = step.Report.Step,
             TotalSteps = step.TotalSteps,
@@ -152,12 +250,11 @@ internal sealed class TrainingRun(
             Loss = step.Report.Loss,
             LearningRate = step.Report.LearningRate,
             GradientNorm = step.Report.GradientNorm,
-            TokensPerSecond = _tokens / elapsed.TotalSeconds,
+            Skipped = step.Report.Skipped,
+            TokensPerSecond = _tokens / recorded.Seconds,
             Elapsed = elapsed,
-            Remaining = elapsed / taken * (step.TotalSteps - taken),
-            EvaluationLoss = step.Evaluation.IsEmpty ? null : step.Evaluation.Head.Item2,
+            Remaining = elapsed / step.Taken * (step.TotalSteps - step.Taken),
+            Evaluation = step.Evaluation.ToDictionary(metric => metric.Item1, metric => metric.Item2),
         };
-        _history.Add(entry);
-        progress?.Report(entry);
     }
 }

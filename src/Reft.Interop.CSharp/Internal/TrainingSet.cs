@@ -1,5 +1,3 @@
-using TorchSharp;
-
 namespace Reft.Internal;
 
 /// <summary>What a training run works on.</summary>
@@ -7,24 +5,49 @@ namespace Reft.Internal;
 /// <param name="Evaluation">What it evaluates.</param>
 /// <param name="Skipped">Rows that give no example.</param>
 /// <param name="SkippedEvaluation">Rows of the evaluation that give none.</param>
-/// <param name="Loss">What it minimises.</param>
+/// <param name="Trained">What it minimises.</param>
+/// <param name="Evaluated">
+/// What is measured: rows that are evaluated read sources of their own, and no penalty is added to their loss.
+/// </param>
 internal sealed record TrainingSet(
     Core.Example[] Examples,
     Core.Example[] Evaluation,
     int Skipped,
     int SkippedEvaluation,
-    Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
+    MeasuredLoss Trained,
+    MeasuredLoss Evaluated)
 {
     /// <summary>How its model is computed; disposed with the run.</summary>
-    public required ModelSteps Steps { get; init; }
+    public ModelSteps? Steps { get; init; }
+
+    /// <summary>The rows that have a scored token, as examples that are cut to a length.</summary>
+    public static (Core.Example Example, int Row)[] Scored(RowEncoder encoder, int maxLength, IReadOnlyList<DataRow> rows) =>
+    [
+        .. rows
+            .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
+            .Where(pair => pair.Example.ScoredCount > 0),
+    ];
+
+    /// <summary>The first rows, where there are to be no more than so many.</summary>
+    public static IReadOnlyList<T> First<T>(int? most, IReadOnlyList<T> rows) =>
+        most is { } count && count < rows.Count ? [.. rows.Take(count)] : rows;
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
-        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
+        ModelSteps steps, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
+        OfLanguage(steps, encoder, options, data, (_, tuned) => MeasuredLoss.Alone("next token", steps.Language(tuned)));
+
+    /// <summary>Rows with prompts and completions: another loss of them.</summary>
+    public static TrainingSet OfLanguage(
+        ModelSteps steps,
+        RowEncoder encoder,
+        TrainingOptions options,
+        TrainingData data,
+        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>, Core.Tuned, MeasuredLoss> loss)
     {
-        var maxLength = options.MaxLength ?? model.Config.Context;
-        var (training, skipped) = Scored(data);
-        var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
+        var maxLength = options.MaxLength ?? steps.Model.Config.Context;
+        var rows = First(options.MaxExamples, data.Rows);
+        var training = Scored(encoder, maxLength, rows);
         if (training.Length == 0)
         {
             throw new ArgumentException(
@@ -34,23 +57,25 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        var steps = new ModelSteps(options, start.Spec, model);
-        var plain = steps.Language(new SourceRuns(data.Sources).Prepare(steps.Tuned, model.Device, training));
-        var evaluated = steps.Language(
-            new SourceRuns(options.EvaluationData?.Sources ?? []).Prepare(steps.Tuned, model.Device, evaluating));
+        var held = options.EvaluationData ?? TrainingData.FromRows([]);
+        var evaluating = Scored(encoder, maxLength, held.Rows);
         return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)))
-        {
-            Steps = steps,
-        };
+            Examples(training),
+            Examples(evaluating),
+            rows.Count - training.Length,
+            held.Count - evaluating.Length,
+            Of(data, training).With(options.Penalty),
+            Of(held, evaluating));
 
-        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
+        MeasuredLoss Of(TrainingData rows, (Core.Example Example, int Row)[] pairs)
         {
-            var examples = data.Rows
-                .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
-                .Where(pair => pair.Example.ScoredCount > 0)
-                .ToArray();
-            return (examples, data.Count - examples.Length);
+            var measured = loss(
+                [.. pairs.Select(pair => (pair.Example, rows.Rows[pair.Row], pair.Row))],
+                new SourceRuns(rows.Sources).Tune(steps.Tuned, steps.Model.Device, pairs));
+            return measured with
+            {
+                Objective = string.Join(", with ", [measured.Objective, .. rows.Sources.Select(source => source.Name)]),
+            };
         }
 
         static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
@@ -58,8 +83,7 @@ internal sealed record TrainingSet(
 
     /// <summary>Labelled rows: the loss of a classification head.</summary>
     public static TrainingSet OfLabels(
-        Core.Transformer model,
-        AttachedReft? attached,
+        ModelSteps steps,
         Core.Classifier classifier,
         RowEncoder encoder,
         TrainingOptions options,
@@ -71,27 +95,39 @@ internal sealed record TrainingSet(
             throw new ArgumentException("the dataset is empty: expected at least one row to train on", nameof(data));
         }
 
-        var maxLength = options.MaxLength ?? model.Config.Context;
+        var maxLength = options.MaxLength ?? steps.Model.Config.Context;
         var targets = new RowTargets(classifier.Task);
-        var held = Examples(evaluation?.Rows ?? []);
-        var examples = Examples(data.Rows);
-        var steps = new ModelSteps(options, attached?.Spec ?? [], model);
-        var loss = steps.Sequence(classifier);
-        return new TrainingSet(examples, held, 0, 0, Apart(options, loss, loss, held)) { Steps = steps };
+        var spec = steps.Spec;
+        var regression = classifier.Task.Problem.IsRegression;
+        var measured = new MeasuredLoss(
+            $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
+            ["loss", regression ? "pearson" : "accuracy"],
+            steps.Sequence(classifier),
+            (batches, theta) =>
+            {
+                using var bound = spec.IsEmpty ? null : Core.Reft.bind(spec, theta);
+                var found = Core.Classify.evaluate(
+                    (bound is null ? (Core.BoundReft[])[] : [bound]).ToFSharpList(),
+                    Core.ClassifierModule.withParameters(theta, classifier),
+                    steps.Model,
+                    batches);
+                return
+                [
+                    Tuple.Create("loss", found.Loss),
+                    regression
+                        ? Tuple.Create("pearson", found.Pearson.ToNullable() ?? double.NaN)
+                        : Tuple.Create("accuracy", found.Accuracy.ToNullable() ?? double.NaN),
+                ];
+            });
+        return new TrainingSet(
+            Examples(First(options.MaxExamples, data.Rows)),
+            Examples(evaluation?.Rows ?? []),
+            0,
+            0,
+            measured.With(options.Penalty),
+            measured);
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
             [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
-    }
-
-    // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
-    private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(
-        TrainingOptions options,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> plain,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> evaluated,
-        Core.Example[] evaluation)
-    {
-        var trained = options.Penalty?.AddTo(plain) ?? plain;
-        var held = evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance);
-        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
     }
 }
