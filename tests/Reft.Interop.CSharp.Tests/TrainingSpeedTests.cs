@@ -27,6 +27,8 @@ public static class TrainingSpeedTests
         [
             Runner.TestCase("recomputation and the cache of frozen layers learn what a plain run learns", SameLosses),
             Runner.TestCase("rows by length and packed rows are all learnt from", Batchings),
+            Runner.TestCase("a run that goes on reads the same frozen layers, bit for bit", Resumes),
+            Runner.TestCase("pairs learn with a cache, and with recomputation where it is offered", Pairs),
             Runner.TestCase("a classifier learns with all of them", Classifies),
             Runner.TestCase("what is kept ends with the run", NothingIsLeft),
             Runner.TestCase("options that mean nothing are refused", Refusals),
@@ -78,6 +80,72 @@ public static class TrainingSpeedTests
                 batching == TrainingBatching.Packed(64) ? result.History.Count < tokens.Count : result.History.Count == tokens.Count,
                 $"{batching}: found {result.History.Count} steps, unpacked {tokens.Count}");
         }
+    }
+
+    private static void Resumes()
+    {
+        using var folder = TinyLlama.NewFolder();
+
+        // Less room than the rows need, held-out ones least.
+        var options = Quick with { FrozenLayerCache = new() { MaxBytes = 30_000 }, RecomputeEvery = 2 };
+        var whole = Fit(options).History;
+        using var stop = new CancellationTokenSource();
+        using (var model = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec))
+        {
+            model.FitAsync(
+                Rows,
+                options with { Checkpoints = new(folder.Path) { Every = 1 } },
+                new StopAt(7, stop),
+                stop.Token).GetAwaiter().GetResult();
+        }
+
+        var resumed = Fit(options with { Checkpoints = new(folder.Path) { Resume = true } });
+        Check.Same([], resumed.Resumed!.Warnings, "warnings");
+        Check.Equal(7, resumed.Resumed.Step, "the step it went on from");
+        Check.Same(whole.Select(step => step.Loss), resumed.History.Select(step => step.Loss), "losses");
+        Check.Same(whole.Select(step => step.EvaluationLoss), resumed.History.Select(step => step.EvaluationLoss), "held-out losses");
+    }
+
+    private sealed class StopAt(int step, CancellationTokenSource stop) : IProgress<TrainingProgress>
+    {
+        public void Report(TrainingProgress value)
+        {
+            if (value.Step == step)
+            {
+                stop.Cancel();
+            }
+        }
+    }
+
+    private static void Pairs()
+    {
+        var pairs = PreferenceData.FromRows(Enumerable.Range(0, 8).Select(i => new PreferenceRow
+        {
+            PromptIds = [1, 30 + i, 60 + i],
+            ChosenIds = [20, 21, 22],
+            RejectedIds = [23, 24],
+        }));
+        var options = Quick with { EvaluationData = null, FrozenLayerCache = new(), RecomputeEvery = 1 };
+        double[] Losses(TrainingOptions options)
+        {
+            using var model = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec);
+            return [.. model.FitPreferenceAsync(pairs, null, options).GetAwaiter().GetResult().History.Select(step => step.Loss)];
+        }
+
+        var plain = Losses(Quick with { EvaluationData = null });
+        var found = Losses(options);
+        Check.That(
+            plain.Length == found.Length && plain.Zip(found).All(pair => Math.Abs(pair.First - pair.Second) <= 1e-4 * pair.First),
+            $"expected {string.Join(", ", plain)}, found {string.Join(", ", found)}");
+
+        using var other = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec);
+        Check.Throws<ArgumentException>(
+            () => other.FitPreferenceAsync(pairs, new PreferenceOptions { Method = PreferenceMethod.Reps }, options).GetAwaiter().GetResult(),
+            "RecomputeEvery", "RePS");
+        Check.Throws<ArgumentException>(
+            () => other.FitPreferenceAsync(pairs, null, Quick with { EvaluationData = null, Batching = TrainingBatching.Packed(64) })
+                .GetAwaiter().GetResult(),
+            "pairs are not packed");
     }
 
     private static void Classifies()

@@ -46,6 +46,7 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
     let mutable computed = 0L
     let mutable reused = 0L
     let mutable refused = false
+    let mutable isSealed = false
     let mutable disposed = false
 
     let prefix (context: Context) (ids: Tensor) =
@@ -143,7 +144,10 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
                 else
                     // The whole batch: its rows are computed together at little more than the cost of the missing ones.
                     let hidden = prefix context ids
-                    store keys context.Spans hidden
+
+                    if not isSealed then
+                        store keys context.Spans hidden
+
                     computed <- computed + int64 keys.Length
                     hidden)
 
@@ -167,6 +171,9 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
 
     /// Whether no row has been refused yet for want of room.
     member internal _.HasRoom = depth > 0 && not refused
+
+    /// Nothing more is kept.
+    member internal _.Seal() = isSealed <- true
 
     /// Runs a batch through the frozen layers, to keep what is not kept yet.
     member internal _.Warm(batch: Batch) =
@@ -224,8 +231,7 @@ module FrozenPrefix =
 
     /// <summary>
     /// Computes the frozen layers of a dataset before a run, in batches of about the same length, until all are kept or the
-    /// room is used up. What a run then reads depends on the dataset alone and not on the order of its batches, so that one
-    /// that is resumed reads the same bits. Without it each example is kept as it comes.
+    /// room is used up. Without it each example is kept as it comes.
     /// </summary>
     /// <param name="size">Rows of a batch.</param>
     /// <param name="examples">The dataset; read once more.</param>
@@ -241,3 +247,9 @@ module FrozenPrefix =
                 [ for row in rows -> examples[row] ]
                 |> Batch.create PaddingSide.Right
                 |> prefix.Warm)
+
+    /// <summary>
+    /// Keeps what there is and nothing more. After <see cref="M:Reft.Core.FrozenPrefixModule.fill"/>, what a run reads then
+    /// depends on the dataset alone and not on the order of its batches, so that one that is resumed reads the same bits.
+    /// </summary>
+    let seal (prefix: FrozenPrefix) : unit = prefix.Seal()

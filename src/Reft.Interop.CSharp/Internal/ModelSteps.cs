@@ -80,13 +80,16 @@ internal sealed class ModelSteps : IDisposable
             : Core.LossModule.sequence(classifier, Tuned)).ToFunc();
 
     /// <summary>
-    /// Computes what is kept before the first step, so that a run reads the same bits in whatever order its batches come.
+    /// Computes what is kept before the first step, so that a run reads the same bits in whatever order its batches come, as one
+    /// that goes on must.
     /// </summary>
-    public void Fill(IReadOnlyList<Core.Example> examples, CancellationToken cancel)
+    public void Fill(IReadOnlyList<Core.Example> examples, IReadOnlyList<Core.Example> heldOut, CancellationToken cancel)
     {
         if (_prefix is not null)
         {
             Core.FrozenPrefixModule.fill(_options.BatchSize, examples, cancel, _prefix);
+            Core.FrozenPrefixModule.fill(_options.BatchSize, heldOut, cancel, _prefix);
+            Core.FrozenPrefixModule.seal(_prefix);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using TorchSharp;
@@ -91,7 +92,7 @@ internal sealed class TrainingRun(
         var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), subject.Start);
         try
         {
-            modelSteps?.Fill(examples, cancel);
+            modelSteps?.Fill(examples, set.Evaluation, cancel);
             Action<Core.Resumption, Core.FitState> resumed = Resumed;
             Action<Core.RecordedStep, Core.FitState> report = Report;
             var task = Task(set);
@@ -185,7 +186,19 @@ internal sealed class TrainingRun(
                 Tuple.Create("Objective", set.Trained.Objective),
                 Tuple.Create("Held-out rows", Core.RunFactsModule.examples(set.Evaluation)),
             ],
-            Core.RunFactsModule.environment(subject.Model.Model.Device));
+            [
+                .. Core.RunFactsModule.environment(subject.Model.Model.Device),
+                Tuple.Create(
+                    "activations",
+                    options.RecomputeEvery is { } every
+                        ? string.Create(CultureInfo.InvariantCulture, $"computed again, {every} blocks at a time")
+                        : "kept"),
+                Tuple.Create(
+                    "frozen layers",
+                    options.FrozenLayerCache is { } cache
+                        ? string.Create(CultureInfo.InvariantCulture, $"kept in {cache.MaxBytes} bytes")
+                        : "computed"),
+            ]);
     }
 
     private Core.FitOptions FitOptions()

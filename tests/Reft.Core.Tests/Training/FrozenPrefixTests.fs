@@ -193,9 +193,14 @@ let tests =
                       Expect.isTrue (same gradientA gradientB) "gradient"
 
                   let before = runs[0]
-                  use small = filled (int64 (11 * config.Hidden * 4))
+                  use small = filled (int64 (13 * config.Hidden * 4))
                   Expect.equal small.Kept 2 "5 and 6 tokens"
                   Expect.equal (runs[0] - before) 2 "it stops at the first that does not fit"
+                  FrozenPrefix.seal small
+                  let another = examples 9L 1 [ 2 ] |> Batch.create PaddingSide.Right
+                  loss small another |> ignore
+                  Expect.equal small.Kept 2 "nothing more is kept, though there is room"
+
                   use cancelled = FrozenPrefix.create memory spec model
                   FrozenPrefix.fill 2 set (CancellationToken true) cancelled
                   Expect.equal cancelled.Kept 0 "cancelled")
