@@ -16,10 +16,12 @@ var root = new RootCommand(
     """)
 {
     TrainCommand.Create(),
+    CompareCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),
     ClassifyCommand.Create(),
     InspectCommand.Create(),
+    ValidateDataCommand.Create(),
     TokenizeCommand.Create(),
     RenderChatCommand.Create(),
     ImportPyreftCommand.Create(),

@@ -93,8 +93,9 @@ public sealed partial class ReftModel
             () =>
             {
                 var classifier = NeededClassifier();
-                var attached = _attached;
-                var theta = Together(attached, classifier);
+                RefuseProbe();
+                var theta = Together(classifier);
+                var tuned = Tuned();
                 if (theta.TrainableCount == 0)
                 {
                     throw new InvalidOperationException(
@@ -102,13 +103,9 @@ public sealed partial class ReftModel
                 }
 
                 return new FitPlan(
-                    new TrainingSubject(_loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount),
-                    () => ModelSteps.Prepare(
-                        options,
-                        attached?.Spec ?? [],
-                        Model,
-                        steps => TrainingSet.OfLabels(steps, classifier, _encoder, options, data, evaluation)),
-                    reached => Keep(reached, attached, classifier));
+                    Subject(theta, classifier.Parameters.TrainableCount),
+                    () => Prepare(options, tuned, steps => TrainingSet.OfLabels(steps, classifier, _encoder, options, data, evaluation)),
+                    reached => Keep(reached, classifier));
             },
             progress,
             cancellationToken);
@@ -217,16 +214,20 @@ public sealed partial class ReftModel
         _classifier ?? throw new InvalidOperationException(
             "the model has no classification head: give it one with AttachClassifier or FitClassifierAsync, or load an adapter that has one");
 
-    private void Keep(Core.Parameters reached, AttachedReft? attached, Core.Classifier classifier)
+    private void Keep(Core.Parameters reached, Core.Classifier classifier)
     {
-        if (attached is not null)
-        {
-            var own = new Core.Parameters(reached.Entries.Where(p => !classifier.Parameters.TryFind(p.Name).HasValue()));
-            Replace(new AttachedReft(attached.Spec, AttachedReft.Kept(own, Model.Device)), Spec);
-        }
-
+        Keep(reached);
         Replace(Core.ClassifierModule.withParameters(reached, classifier));
-        Core.ParametersModule.dispose(reached);
+        Core.ParametersModule.dispose(new(reached.Entries.Where(p => classifier.Parameters.TryFind(p.Name).HasValue())));
+    }
+
+    private void RefuseProbe()
+    {
+        if (_tuned?.Tuning.Form.Equals(Core.LastLayer.create.Form) == true)
+        {
+            throw new InvalidOperationException(
+                "a probe of the last layer trains the language model's head, which a classification head does not read: attach nothing, and the classification head alone is trained");
+        }
     }
 
     // Keeps a copy of the parameters.

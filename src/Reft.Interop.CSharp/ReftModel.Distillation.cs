@@ -43,12 +43,12 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
+                NeedAttached();
                 var followed = Follow(teacher, how);
-                return PlanOfAttached(start, () => ModelSteps.Prepare(
+                var attached = Tuned();
+                return PlanOfAttached(() => Prepare(
                     options,
-                    start.Spec,
-                    Model,
+                    attached,
                     steps => TrainingSet.OfLanguage(
                         steps,
                         _encoder,
@@ -85,7 +85,7 @@ public sealed partial class ReftModel
         using var scope = torch.NewDisposeScope();
         var length = maxLength ?? Config.ContextLength;
         var rows = TrainingSet.Scored(_encoder, length, data.Rows);
-        var tuned = new SourceRuns(data.Sources).Tune(_attached?.Spec ?? [], Model, rows);
+        var tuned = new SourceRuns(data.Sources).Give(ReadTuned(), Model.Device, rows);
         var loss = Follow(teacher, distillation ?? new DistillationOptions())
             .Loss([.. rows.Select(row => (row.Example, data.Rows[row.Row], row.Row))], tuned, _encoder, length);
         var metrics = loss.Metrics(
@@ -94,7 +94,7 @@ public sealed partial class ReftModel
                 cancellationToken.ThrowIfCancellationRequested();
                 return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(row => row.Example).ToFSharpList());
             }),
-            _attached?.Parameters ?? Core.ParametersModule.empty).ToDictionary(metric => metric.Item1, metric => metric.Item2);
+            ReadParameters()).ToDictionary(metric => metric.Item1, metric => metric.Item2);
         return new DistillationEvaluation
         {
             Loss = metrics["loss"],
@@ -105,7 +105,9 @@ public sealed partial class ReftModel
 
     private TeacherRuns Follow(ReftModel teacher, DistillationOptions options) =>
         new(
-            Core.Distillation.teacher(ReferenceEquals(teacher, this) ? [] : teacher.Bound(), teacher.Model),
+            ReferenceEquals(teacher, this)
+                ? Core.Distillation.teacher([], _loaded.Model)
+                : Core.Distillation.teacher(teacher.Bound(), teacher.Model),
             teacher.Config.ContextLength,
             options);
 }

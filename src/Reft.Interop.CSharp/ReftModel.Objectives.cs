@@ -29,12 +29,12 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
+                NeedAttached();
                 ModelSteps.KeepsActivations(options.RecomputeEvery, $"the objective '{objective.Name}'");
-                return PlanOfAttached(start, () => ModelSteps.Prepare(
+                var attached = Tuned();
+                return PlanOfAttached(() => Prepare(
                     options,
-                    start.Spec,
-                    Model,
+                    attached,
                     steps => TrainingSet.OfLanguage(
                         steps, _encoder, options, data, (_, tuned) => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned)))));
             },
@@ -70,20 +70,9 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
+                NeedAttached();
                 ModelSteps.KeepsActivations(options.RecomputeEvery, $"the objective '{objective.Name}'");
-                return PlanOfAttached(start, () => ModelSteps.Prepare(
-                    options,
-                    start.Spec,
-                    Model,
-                    steps => PairSet.ToTrain(
-                        _encoder,
-                        LengthOf(options),
-                        whole: false,
-                        options,
-                        data,
-                        evaluation,
-                        MeasuredLoss.Alone(objective.Name, objective.Loss(steps.Tuned)))));
+                return PlanOfPairs(options, data, evaluation, tuned => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned)));
             },
             progress,
             cancellationToken);

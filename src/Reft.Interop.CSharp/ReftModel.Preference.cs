@@ -36,18 +36,12 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                MeasuredLoss Loss(Core.Tuned tuned) =>
-                    PreferenceLoss.Of(preference ?? new PreferenceOptions(), tuned, options.RecomputeEvery);
-
-                // Its options are refused before the run has a thread.
-                Loss(Core.TunedModule.reft(start.Spec, Model));
-                return PlanOfAttached(start, () => ModelSteps.Prepare(
+                NeedAttached();
+                return PlanOfPairs(
                     options,
-                    start.Spec,
-                    Model,
-                    steps => PairSet.ToTrain(
-                        _encoder, LengthOf(options), whole: false, options, data, evaluation, Loss(steps.Tuned))));
+                    data,
+                    evaluation,
+                    tuned => PreferenceLoss.Of(preference ?? new PreferenceOptions(), tuned, options.RecomputeEvery));
             },
             progress,
             cancellationToken);
@@ -72,10 +66,10 @@ public sealed partial class ReftModel
         CheckBatchSize(batchSize);
         Core.TransformerModule.causalHead(Model);
         using var work = _gate.Read();
-        var attached = Attached();
-        var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), Core.TunedModule.reft(attached.Spec, Model));
+        NeedAttached();
+        var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), ReadTuned());
         return PairSet.Of(_encoder, maxLength ?? Config.ContextLength, whole: false, data.Rows)
-            .Evaluate(loss, attached.Parameters, batchSize, cancellationToken);
+            .Evaluate(loss, ReadParameters(), batchSize, cancellationToken);
     }
 
     private static void NoLanguageRows(TrainingOptions options)

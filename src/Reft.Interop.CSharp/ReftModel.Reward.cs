@@ -43,8 +43,8 @@ public sealed partial class ReftModel
             () =>
             {
                 var classifier = RewardHead();
-                var attached = _attached;
-                var theta = Together(attached, classifier);
+                RefuseProbe();
+                var theta = Together(classifier);
                 if (theta.TrainableCount == 0)
                 {
                     throw new InvalidOperationException(
@@ -55,16 +55,16 @@ public sealed partial class ReftModel
                     PreferenceLoss.OfReward(reward ?? new RewardOptions(), classifier, tuned, options.RecomputeEvery);
 
                 // Its options are refused before the run has a thread.
-                Loss(Core.TunedModule.reft(attached?.Spec ?? [], Model));
+                var attached = Tuned();
+                Loss(attached);
                 return new FitPlan(
-                    new TrainingSubject(_loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount),
-                    () => ModelSteps.Prepare(
+                    Subject(theta, classifier.Parameters.TrainableCount),
+                    () => Prepare(
                         options,
-                        attached?.Spec ?? [],
-                        Model,
+                        attached,
                         steps => PairSet.ToTrain(
                             _encoder, LengthOf(options), whole: true, options, data, evaluation, Loss(steps.Tuned))),
-                    reached => Keep(reached, attached, classifier));
+                    reached => Keep(reached, classifier));
             },
             progress,
             cancellationToken);
@@ -84,9 +84,9 @@ public sealed partial class ReftModel
         CheckBatchSize(batchSize);
         using var work = _gate.Read();
         var classifier = RewardHead();
-        var loss = PreferenceLoss.OfReward(new RewardOptions(), classifier, Core.TunedModule.reft(_attached?.Spec ?? [], Model));
+        var loss = PreferenceLoss.OfReward(new RewardOptions(), classifier, ReadTuned());
         return PairSet.Of(_encoder, maxLength ?? Config.ContextLength, whole: true, data.Rows)
-            .Evaluate(loss, Together(_attached, classifier), batchSize, cancellationToken);
+            .Evaluate(loss, Together(classifier), batchSize, cancellationToken);
     }
 
     /// <summary>The reward of a completion, with the end after it as in training.</summary>
@@ -124,6 +124,6 @@ public sealed partial class ReftModel
             : throw new InvalidOperationException(
                 "a reward is one number, and the model's head predicts labels: give it one with AttachClassifier(new ClassifierOptions { Problem = ClassifierProblem.Regression })");
 
-    private static Core.Parameters Together(AttachedReft? attached, Core.Classifier classifier) =>
-        Core.ParametersModule.concat([.. attached is null ? (Core.Parameters[])[] : [attached.Parameters], classifier.Parameters]);
+    private Core.Parameters Together(Core.Classifier classifier) =>
+        Core.ParametersModule.concat([AttachedParameters(), classifier.Parameters]);
 }

@@ -38,9 +38,9 @@ public sealed partial class ReftModel
             options,
             () =>
             {
-                var start = Attached();
-                return PlanOfAttached(start, () => ModelSteps.Prepare(
-                    options, start.Spec, Model, steps => TrainingSet.OfLanguage(steps, _encoder, options, data)));
+                NeedAttached();
+                var tuned = Tuned();
+                return PlanOfAttached(() => Prepare(options, tuned, steps => TrainingSet.OfLanguage(steps, _encoder, options, data)));
             },
             progress,
             cancellationToken);
@@ -63,13 +63,12 @@ public sealed partial class ReftModel
         var examples = data.Rows
             .Select((row, i) => (Core.ExampleModule.truncate(
                 maxLength ?? Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)), i))
-            .Where(pair => pair.Item1.ScoredCount > 0)
-            .ToArray();
-        return MeanLoss(examples, batchSize, new SourceRuns(data.Sources), cancellationToken);
+            .Where(pair => pair.Item1.ScoredCount > 0);
+        return MeanLoss(data.Rows is IStreamedRows ? examples : examples.ToArray(), batchSize, new SourceRuns(data.Sources), cancellationToken);
     }
 
     private double MeanLoss(
-        (Core.Example Example, int Row)[] examples, int batchSize, SourceRuns sources, CancellationToken cancellationToken)
+        IEnumerable<(Core.Example Example, int Row)> examples, int batchSize, SourceRuns sources, CancellationToken cancellationToken)
     {
         using var scope = torch.NewDisposeScope();
         var batches = examples.Chunk(batchSize).Select(chunk =>
@@ -77,9 +76,8 @@ public sealed partial class ReftModel
             cancellationToken.ThrowIfCancellationRequested();
             return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(pair => pair.Example).ToFSharpList());
         });
+        var reading = sources.Give(ReadTuned(), Model.Device, examples);
         return Core.Trainer.evaluate(
-            sources.Loss(_attached?.Spec ?? [], Model, examples).ToFSharpFunc(),
-            _attached?.Parameters ?? Core.ParametersModule.empty,
-            batches);
+            Core.LossModule.language(reading), ReadParameters(), batches);
     }
 }

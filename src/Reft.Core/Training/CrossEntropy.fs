@@ -136,7 +136,8 @@ module CrossEntropy =
     let fused (head: LanguageHead) (hidden: Tensor) (targets: Tensor) : Tensor =
         match head.Map with
         | { Weight = LinearWeight.Dense map
-            Updates = [] } -> fusedDense head map (head.Transform hidden) targets
+            Updates = []
+            Rescale = None } -> fusedDense head map (head.Transform hidden) targets
         // Other maps are differentiated by libtorch.
         | _ -> plain head hidden targets
 

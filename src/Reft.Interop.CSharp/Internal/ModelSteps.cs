@@ -1,45 +1,47 @@
-using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;
 
-/// <summary>How the steps of a run compute a frozen model with a spec: what is kept over epochs, and what is computed twice.</summary>
+/// <summary>How the steps of a run compute what is trained: what is kept over epochs, and what is computed twice.</summary>
 internal sealed class ModelSteps : IDisposable
 {
     private readonly Core.FrozenPrefix? _prefix;
     private readonly TrainingOptions _options;
 
-    public ModelSteps(TrainingOptions options, FSharpList<Core.Placement> spec, Core.Transformer model)
+    private ModelSteps(TrainingOptions options, Core.Tuned tuned, Core.Transformer model, string? tuning)
     {
-        _options = options;
-        (Spec, Model) = (spec, model);
+        (_options, Model, Tuned) = (options, model, tuned);
         if (options.FrozenLayerCache is { } cache)
         {
-            _prefix = Core.FrozenPrefixModule.create(
-                new Core.FrozenPrefixOptions(cache.MaxBytes, cache.Folder.ToOption()), spec, model);
-        }
+            if (tuning is not null)
+            {
+                throw new ArgumentException(
+                    $"FrozenLayerCache: the model itself is tuned by {tuning}, so that none of its layers is frozen: leave it out");
+            }
 
-        Tuned = _prefix is null ? Core.TunedModule.reft(spec, model) : Core.FrozenPrefixModule.tuned(_prefix);
+            _prefix = Core.FrozenPrefixModule.create(
+                new Core.FrozenPrefixOptions(cache.MaxBytes, cache.Folder.ToOption()), tuned.Spec, model);
+            Tuned = Core.FrozenPrefixModule.tuned(_prefix);
+        }
     }
 
-    /// <summary>What is attached.</summary>
-    public FSharpList<Core.Placement> Spec { get; }
-
-    /// <summary>The model itself.</summary>
+    /// <summary>The base model.</summary>
     public Core.Transformer Model { get; }
 
     /// <summary>What is trained.</summary>
     public Core.Tuned Tuned { get; }
 
-    /// <summary>Blocks whose activations are computed again together; null where all are kept.</summary>
-    public int? RecomputeEvery => _options.RecomputeEvery;
-
     /// <summary>What a run works on, which owns how its model is computed.</summary>
+    /// <param name="options">How to train.</param>
+    /// <param name="tuned">What is trained.</param>
+    /// <param name="model">The base model.</param>
+    /// <param name="tuning">How the model itself is tuned; null where it is frozen.</param>
+    /// <param name="prepare">Makes it.</param>
     public static TrainingSet Prepare(
-        TrainingOptions options, FSharpList<Core.Placement> spec, Core.Transformer model, Func<ModelSteps, TrainingSet> prepare)
+        TrainingOptions options, Core.Tuned tuned, Core.Transformer model, string? tuning, Func<ModelSteps, TrainingSet> prepare)
     {
-        var steps = new ModelSteps(options, spec, model);
+        var steps = new ModelSteps(options, tuned, model, tuning);
         try
         {
             return prepare(steps) with { Steps = steps };

@@ -2,10 +2,10 @@ using System.Text.Json;
 
 namespace Reft.Internal;
 
-/// <summary>A line of JSON → <see cref="PreferenceRow"/>.</summary>
+/// <summary>A row of a file → <see cref="PreferenceRow"/>.</summary>
 internal static class PreferenceRowReader
 {
-    public static PreferenceRow Parse(JsonElement root, string source)
+    public static PreferenceRow Parse(RawRow raw)
     {
         return Check(
             new PreferenceRow
@@ -16,15 +16,15 @@ internal static class PreferenceRowReader
                 PromptIds = Ids("prompt"),
                 ChosenIds = Ids("chosen"),
                 RejectedIds = Ids("rejected"),
-                Source = source,
+                Source = raw.Source,
             },
-            source);
+            raw.Source);
 
-        string? Text(string field) => IsArray(field) ? null : RowReader.Text(root, field, source);
+        string? Text(string field) => IsArray(field) ? null : raw.Text(field);
 
-        int[]? Ids(string field) => IsArray(field) ? RowReader.Numbers(root, field, source) : null;
+        int[]? Ids(string field) => IsArray(field) ? raw.Numbers(field) : null;
 
-        bool IsArray(string field) => RowReader.Field(root, field) is { ValueKind: JsonValueKind.Array };
+        bool IsArray(string field) => raw.Field(field) is { ValueKind: JsonValueKind.Array };
     }
 
     /// <summary>The row itself, or an error that names the field.</summary>

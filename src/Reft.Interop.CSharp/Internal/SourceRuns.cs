@@ -31,14 +31,10 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
     }
 
     /// <summary>
-    /// A model with a spec, whose rows read sources by the identity of the examples that have them: batches may be shuffled.
+    /// What is tuned, whose rows read sources by the identity of the examples that have them: batches may be shuffled.
     /// </summary>
-    public Core.Tuned Tune(
-        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
-        Tune(Core.TunedModule.reft(spec, model), model.Device, examples);
-
-    /// <summary>The same of what is trained already.</summary>
-    public Core.Tuned Tune(Core.Tuned tuned, torch.Device device, IEnumerable<(Core.Example Example, int Row)> examples)
+    public Core.Tuned Give(
+        Core.Tuned tuned, torch.Device device, IEnumerable<(Core.Example Example, int Row)> examples)
     {
         if (IsEmpty)
         {
@@ -51,9 +47,4 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
             Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], device), context);
         return Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
     }
-
-    /// <summary>The next-token loss of such a model.</summary>
-    public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
-        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
-        Core.LossModule.language(Tune(spec, model, examples)).ToFunc();
 }

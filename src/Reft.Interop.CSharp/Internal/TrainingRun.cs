@@ -81,11 +81,11 @@ internal sealed class TrainingRun(
         using var modelSteps = set.Steps;
         var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
-        var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
+        var steps = options.Epochs * ((examples.Count + rowsOfStep - 1) / rowsOfStep);
         if (options.MaxSteps is null && steps > int.MaxValue)
         {
             throw new ArgumentException(
-                $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
+                $"{options.Epochs} epochs of {examples.Count} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
         }
 
         using var scope = torch.NewDisposeScope();
@@ -111,7 +111,7 @@ internal sealed class TrainingRun(
                     : TrainingEnd.Completed,
                 Resumed = _resumed,
                 Best = best is null ? null : new BestEvaluation(best.Step, options.BestModel!.Metric, best.Value),
-                TrainedRows = examples.Length,
+                TrainedRows = examples.Count,
                 SkippedRows = set.Skipped,
                 SkippedEvaluationRows = set.SkippedEvaluation,
                 TrainableParameters = subject.Start.TrainableCount - subject.HeadParameters,
@@ -140,11 +140,11 @@ internal sealed class TrainingRun(
 
     private Core.FitTask Task(TrainingSet set)
     {
-        var task = Core.FitTaskModule.create(set.Trained.Loss.ToFSharpFunc(), set.Examples);
+        var task = new Core.FitTask(set.Trained.Loss.ToFSharpFunc(), set.Examples, evaluate: null);
         var measured = set.Evaluated;
         if (options.BestModel is { } best)
         {
-            if (set.Evaluation.Length == 0)
+            if (set.Evaluation.Count == 0)
             {
                 throw new ArgumentException(
                     $"BestModel chooses by '{best.Metric}' of rows that are held out, and there are none: give evaluation data");
@@ -157,7 +157,7 @@ internal sealed class TrainingRun(
             }
         }
 
-        if (set.Evaluation.Length == 0)
+        if (set.Evaluation.Count == 0)
         {
             return task;
         }

@@ -10,8 +10,8 @@ namespace Reft.Internal;
 /// What is measured: rows that are evaluated read sources of their own, and no penalty is added to their loss.
 /// </param>
 internal sealed record TrainingSet(
-    Core.Example[] Examples,
-    Core.Example[] Evaluation,
+    IReadOnlyList<Core.Example> Examples,
+    IReadOnlyList<Core.Example> Evaluation,
     int Skipped,
     int SkippedEvaluation,
     MeasuredLoss Trained,
@@ -30,25 +30,28 @@ internal sealed record TrainingSet(
 
     /// <summary>The first rows, where there are to be no more than so many.</summary>
     public static IReadOnlyList<T> First<T>(int? most, IReadOnlyList<T> rows) =>
-        most is { } count && count < rows.Count ? [.. rows.Take(count)] : rows;
+        most is not { } count || count >= rows.Count ? rows
+        : rows is IStreamedRows ? new FirstStreamed<T>(rows, count)
+        : [.. rows.Take(count)];
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
         ModelSteps steps, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
-        OfLanguage(steps, encoder, options, data, (_, tuned) => MeasuredLoss.Alone("next token", steps.Language(tuned)));
+        OfLanguage(steps, encoder, options, data, (_, reading) => MeasuredLoss.Alone("next token", steps.Language(reading)));
 
-    /// <summary>Rows with prompts and completions: another loss of them.</summary>
+    /// <summary>
+    /// Rows with prompts and completions: another loss of them, made of the rows where they are in memory, else of nothing.
+    /// </summary>
     public static TrainingSet OfLanguage(
         ModelSteps steps,
         RowEncoder encoder,
         TrainingOptions options,
         TrainingData data,
-        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>, Core.Tuned, MeasuredLoss> loss)
+        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>?, Core.Tuned, MeasuredLoss> loss)
     {
         var maxLength = options.MaxLength ?? steps.Model.Config.Context;
-        var rows = First(options.MaxExamples, data.Rows);
-        var training = Scored(encoder, maxLength, rows);
-        if (training.Length == 0)
+        var (training, skipped, trained) = Of(data, First(options.MaxExamples, data.Rows));
+        if (training.Count == 0)
         {
             throw new ArgumentException(
                 data.Count == 0
@@ -58,27 +61,31 @@ internal sealed record TrainingSet(
         }
 
         var held = options.EvaluationData ?? TrainingData.FromRows([]);
-        var evaluating = Scored(encoder, maxLength, held.Rows);
-        return new TrainingSet(
-            Examples(training),
-            Examples(evaluating),
-            rows.Count - training.Length,
-            held.Count - evaluating.Length,
-            Of(data, training).With(options.Penalty),
-            Of(held, evaluating));
+        var (evaluating, skippedEvaluation, evaluated) = Of(held, held.Rows);
+        return new TrainingSet(training, evaluating, skipped, skippedEvaluation, trained.With(options.Penalty), evaluated);
 
-        MeasuredLoss Of(TrainingData rows, (Core.Example Example, int Row)[] pairs)
+        (IReadOnlyList<Core.Example> Examples, int Skipped, MeasuredLoss Loss) Of(TrainingData data, IReadOnlyList<DataRow> rows)
         {
-            var measured = loss(
-                [.. pairs.Select(pair => (pair.Example, rows.Rows[pair.Row], pair.Row))],
-                new SourceRuns(rows.Sources).Tune(steps.Tuned, steps.Model.Device, pairs));
-            return measured with
+            if (rows is IStreamedRows)
             {
-                Objective = string.Join(", with ", [measured.Objective, .. rows.Sources.Select(source => source.Name)]),
-            };
-        }
+                var streamed = StreamedExamples.Of(
+                    rows.Count, row => Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, rows[row], row)));
+                // Only rows in memory have sources.
+                return (streamed, rows.Count - streamed.Count, loss(null, steps.Tuned));
+            }
 
-        static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
+            var pairs = Scored(encoder, maxLength, rows);
+            var measured = loss(
+                [.. pairs.Select(pair => (pair.Example, rows[pair.Row], pair.Row))],
+                new SourceRuns(data.Sources).Give(steps.Tuned, steps.Model.Device, pairs));
+            return (
+                Array.ConvertAll(pairs, pair => pair.Example),
+                rows.Count - pairs.Length,
+                measured with
+                {
+                    Objective = string.Join(", with ", [measured.Objective, .. data.Sources.Select(source => source.Name)]),
+                });
+        }
     }
 
     /// <summary>Labelled rows: the loss of a classification head.</summary>
@@ -95,9 +102,8 @@ internal sealed record TrainingSet(
             throw new ArgumentException("the dataset is empty: expected at least one row to train on", nameof(data));
         }
 
-        var maxLength = options.MaxLength ?? steps.Model.Config.Context;
+        var (maxLength, tuned) = (options.MaxLength ?? steps.Model.Config.Context, steps.Tuned);
         var targets = new RowTargets(classifier.Task);
-        var spec = steps.Spec;
         var regression = classifier.Task.Problem.IsRegression;
         var measured = new MeasuredLoss(
             $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
@@ -105,11 +111,11 @@ internal sealed record TrainingSet(
             steps.Sequence(classifier),
             (batches, theta) =>
             {
-                using var bound = spec.IsEmpty ? null : Core.Reft.bind(spec, theta);
+                using var bound = tuned.Spec.IsEmpty ? null : Core.Reft.bind(tuned.Spec, theta);
                 var found = Core.Classify.evaluate(
                     (bound is null ? (Core.BoundReft[])[] : [bound]).ToFSharpList(),
                     Core.ClassifierModule.withParameters(theta, classifier),
-                    steps.Model,
+                    tuned.Model.Invoke(theta),
                     batches);
                 return
                 [
@@ -127,7 +133,11 @@ internal sealed record TrainingSet(
             measured.With(options.Penalty),
             measured);
 
-        Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
-            [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
+        IReadOnlyList<Core.Example> Examples(IReadOnlyList<LabelledRow> rows) =>
+            rows is IStreamedRows
+                ? StreamedExamples.Of(rows.Count, row => Encode(rows[row], row))
+                : [.. rows.Select(Encode)];
+
+        Core.Example Encode(LabelledRow row, int index) => encoder.EncodeRow(row, index, maxLength, targets.Of(row, index));
     }
 }
