@@ -60,7 +60,7 @@ internal static class TrainCommand
         .. Model.Which, Data, Output, EvalData, .. RowOptions.All, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
         .. ObjectiveOptions.All,
         .. MethodOptions.Which, .. MethodOptions.Where,
-        LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. Model.How,
+        LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. SpeedOptions.All, .. Model.How,
         .. MethodOptions.Saved, Json,
     ];
 
@@ -83,6 +83,7 @@ internal static class TrainCommand
                 result.AddError("Expected --tie or --untie, found both.");
             }
 
+            SpeedOptions.Check(result);
             TrainingFlags.Check(result, result.GetValue(EvalData) is not null);
         });
         command.SetAction(RunAsync);
@@ -118,7 +119,8 @@ internal static class TrainCommand
 
         using var model = Load(modelFolder, parsed, choice, task is LabelTask or RewardTask);
         task.Prepare(model);
-        var options = TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path);
+        var options = SpeedOptions.Apply(
+            parsed, TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path));
 
         HeldOutScore? before;
         try

@@ -104,7 +104,7 @@ public sealed partial class ReftModel
 
                 return new FitPlan(
                     Subject(theta, classifier.Parameters.TrainableCount),
-                    () => TrainingSet.OfLabels(tuned, _loaded.Model, classifier, _encoder, options, data, evaluation),
+                    () => Prepare(options, tuned, steps => TrainingSet.OfLabels(steps, classifier, _encoder, options, data, evaluation)),
                     reached => Keep(reached, classifier));
             },
             progress,

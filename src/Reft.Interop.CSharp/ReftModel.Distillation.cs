@@ -46,13 +46,15 @@ public sealed partial class ReftModel
                 NeedAttached();
                 var followed = Follow(teacher, how);
                 var attached = Tuned();
-                return PlanOfAttached(() => TrainingSet.OfLanguage(
-                    attached,
-                    _loaded.Model,
-                    _encoder,
+                return PlanOfAttached(() => Prepare(
                     options,
-                    data,
-                    (rows, tuned) => followed.Loss(rows, tuned, _encoder, LengthOf(options))));
+                    attached,
+                    steps => TrainingSet.OfLanguage(
+                        steps,
+                        _encoder,
+                        options,
+                        data,
+                        (rows, tuned) => followed.Loss(rows, tuned, _encoder, LengthOf(options), options.RecomputeEvery))));
             },
             progress,
             stop.Token).ConfigureAwait(false);

@@ -35,6 +35,22 @@ public sealed partial class ReftModel
     // What is attached is trained, and replaced by what the run reached.
     private FitPlan PlanOfAttached(Func<TrainingSet> prepare) => new(Subject(AttachedParameters(), 0), prepare, Keep);
 
+    // The same on pairs. The loss's options are refused before the run has a thread.
+    private FitPlan PlanOfPairs(
+        TrainingOptions options, PreferenceData data, PreferenceData? evaluation, Func<Core.Tuned, MeasuredLoss> loss)
+    {
+        var attached = Tuned();
+        loss(attached);
+        return PlanOfAttached(() => Prepare(
+            options,
+            attached,
+            steps => PairSet.ToTrain(
+                _encoder, LengthOf(options), whole: false, options, data, evaluation, loss(steps.Tuned))));
+    }
+
+    private TrainingSet Prepare(TrainingOptions options, Core.Tuned tuned, Func<ModelSteps, TrainingSet> prepare) =>
+        ModelSteps.Prepare(options, tuned, _loaded.Model, _tuned?.Tuning.Form.ToString(), prepare);
+
     private int LengthOf(TrainingOptions options) => options.MaxLength ?? Config.ContextLength;
 
     /// <summary>What a run starts from, works on and leaves.</summary>

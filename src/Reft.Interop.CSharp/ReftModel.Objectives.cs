@@ -30,9 +30,13 @@ public sealed partial class ReftModel
             () =>
             {
                 NeedAttached();
+                ModelSteps.KeepsActivations(options.RecomputeEvery, $"the objective '{objective.Name}'");
                 var attached = Tuned();
-                return PlanOfAttached(() => TrainingSet.OfLanguage(
-                    attached, _loaded.Model, _encoder, options, data, (_, tuned) => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned))));
+                return PlanOfAttached(() => Prepare(
+                    options,
+                    attached,
+                    steps => TrainingSet.OfLanguage(
+                        steps, _encoder, options, data, (_, tuned) => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned)))));
             },
             progress,
             cancellationToken);
@@ -67,9 +71,8 @@ public sealed partial class ReftModel
             () =>
             {
                 NeedAttached();
-                var loss = MeasuredLoss.Alone(objective.Name, objective.Loss(Tuned()));
-                return PlanOfAttached(
-                    () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
+                ModelSteps.KeepsActivations(options.RecomputeEvery, $"the objective '{objective.Name}'");
+                return PlanOfPairs(options, data, evaluation, tuned => MeasuredLoss.Alone(objective.Name, objective.Loss(tuned)));
             },
             progress,
             cancellationToken);

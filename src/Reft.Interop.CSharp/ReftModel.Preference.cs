@@ -37,9 +37,11 @@ public sealed partial class ReftModel
             () =>
             {
                 NeedAttached();
-                var loss = PreferenceLoss.Of(preference ?? new PreferenceOptions(), Tuned());
-                return PlanOfAttached(
-                    () => PairSet.ToTrain(_encoder, LengthOf(options), whole: false, options, data, evaluation, loss));
+                return PlanOfPairs(
+                    options,
+                    data,
+                    evaluation,
+                    tuned => PreferenceLoss.Of(preference ?? new PreferenceOptions(), tuned, options.RecomputeEvery));
             },
             progress,
             cancellationToken);

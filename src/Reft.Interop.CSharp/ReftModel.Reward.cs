@@ -51,11 +51,19 @@ public sealed partial class ReftModel
                         "there is nothing to train: attach a spec with Attach, or let the head be trained with UseOwnClassifier or AttachClassifier");
                 }
 
-                var loss = PreferenceLoss.OfReward(
-                    reward ?? new RewardOptions(), classifier, Tuned());
+                MeasuredLoss Loss(Core.Tuned tuned) =>
+                    PreferenceLoss.OfReward(reward ?? new RewardOptions(), classifier, tuned, options.RecomputeEvery);
+
+                // Its options are refused before the run has a thread.
+                var attached = Tuned();
+                Loss(attached);
                 return new FitPlan(
                     Subject(theta, classifier.Parameters.TrainableCount),
-                    () => PairSet.ToTrain(_encoder, LengthOf(options), whole: true, options, data, evaluation, loss),
+                    () => Prepare(
+                        options,
+                        attached,
+                        steps => PairSet.ToTrain(
+                            _encoder, LengthOf(options), whole: true, options, data, evaluation, Loss(steps.Tuned))),
                     reached => Keep(reached, classifier));
             },
             progress,

@@ -40,7 +40,7 @@ public sealed partial class ReftModel
             {
                 NeedAttached();
                 var tuned = Tuned();
-                return PlanOfAttached(() => TrainingSet.OfLanguage(tuned, _loaded.Model, _encoder, options, data));
+                return PlanOfAttached(() => Prepare(options, tuned, steps => TrainingSet.OfLanguage(steps, _encoder, options, data)));
             },
             progress,
             cancellationToken);

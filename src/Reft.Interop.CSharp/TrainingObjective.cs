@@ -77,7 +77,7 @@ public sealed class ObjectiveBatch
         });
         _logits = new(() => Core.LanguageHeadModule.logits(Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates));
         _targets = new(() => torch.tensor(batch.Targets).to(HiddenStates.device));
-        _targetRows = new(() => torch.tensor(Core.SequenceLogProbs.owners(batch)).to(HiddenStates.device));
+        _targetRows = new(() => torch.tensor(batch.ScoredExamples.Select(row => (long)row).ToArray()).to(HiddenStates.device));
         _logProbs = new(() => Core.SequenceLogProbs.ofTokens(
             _run.Value.Context.Attention, Core.TransformerModule.causalHead(_run.Value.Model), HiddenStates, Targets));
     }

@@ -21,6 +21,20 @@ public sealed record TrainingOptions
     /// <summary>Rows of a batch.</summary>
     public int BatchSize { get; init; } = 8;
 
+    /// <summary>How the rows of an epoch are put into batches.</summary>
+    public TrainingBatching Batching { get; init; } = TrainingBatching.InOrder;
+
+    /// <summary>
+    /// Computes the activations of each so many blocks again in the backward pass instead of keeping those of all: a step takes
+    /// about a third longer, and a deep model a fraction of the memory. 1 keeps least; null keeps all.
+    /// </summary>
+    public int? RecomputeEvery { get; init; }
+
+    /// <summary>
+    /// Computes the layers below the lowest intervention once for each row instead of in each epoch; null computes them again.
+    /// </summary>
+    public FrozenLayerCache? FrozenLayerCache { get; init; }
+
     /// <summary>Batches whose gradients make one step.</summary>
     public int GradientAccumulation { get; init; } = 1;
 

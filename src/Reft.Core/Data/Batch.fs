@@ -44,6 +44,17 @@ type Batch =
     /// <summary>Whether some row holds several examples.</summary>
     member batch.IsPacked = batch.Rows < batch.Spans.Length
 
+    /// <summary>The number of the example of each of <c>Scored</c>: its row, where none is packed.</summary>
+    member batch.ScoredExamples: int[] =
+        batch.Examples
+        |> Seq.mapi (fun number example ->
+            example.Labels
+            |> Seq.skip 1
+            |> Seq.filter (fun label -> label <> -100)
+            |> Seq.map (fun _ -> number))
+        |> Seq.concat
+        |> Seq.toArray
+
     /// <summary>The number of tokens that are not padding.</summary>
     member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
 

@@ -203,6 +203,11 @@ module Distillation =
             Scope.run (fun () -> fusedDense options teacherHead head map teacherHidden (head.Transform hidden) targets)
         | _ -> plain options teacherHead head teacherHidden hidden targets
 
+    let private ofKernel kernel =
+        match kernel with
+        | AttentionKernel.Fused -> fused
+        | AttentionKernel.Plain -> plain
+
     /// What the teacher's head reads at the scored tokens of a batch. [n, its hidden]
     let private taught (teacher: Teacher) (batch: Batch) : struct (LanguageHead * Tensor) =
         use _ = torch.no_grad ()
@@ -259,12 +264,27 @@ module Distillation =
                 let head = Transformer.causalHead model
                 let struct (hidden, targets) = model |> Loss.scored batch context
 
-                let mean =
-                    match context.Attention with
-                    | AttentionKernel.Fused -> fused
-                    | AttentionKernel.Plain -> plain
+                ofKernel context.Attention options teacherHead head teacherHidden hidden targets)
 
-                mean options teacherHead head teacherHidden hidden targets)
+    /// <summary><see cref="M:Reft.Core.Distillation.loss"/> as what stands on the residual stream, e.g. for <see cref="M:Reft.Core.Recompute.loss"/>.</summary>
+    /// <exception cref="T:System.ArgumentException">As of the loss.</exception>
+    let readout (options: DistillationOptions) (teacher: Teacher) : Readout =
+        let options = check options
+
+        fun batch _ context model residual ->
+            Scope.run (fun () ->
+                let struct (teacherHead, teacherHidden) = taught teacher batch
+                checkVocabulary model teacherHead
+                let struct (hidden, targets) = residual |> Readout.scored batch model
+
+                ofKernel
+                    context.Attention
+                    options
+                    teacherHead
+                    (Transformer.causalHead model)
+                    teacherHidden
+                    hidden
+                    targets)
 
     /// KL and cross-entropy of each scored token, chunk by chunk.
     let private perToken options teacher tuned (batch: Batch) (theta: Parameters) =

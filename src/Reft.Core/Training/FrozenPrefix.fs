@@ -2,6 +2,7 @@ namespace Reft.Core
 
 open System
 open System.Collections.Generic
+open System.Threading
 open TorchSharp
 
 /// <summary>How much a prefix cache keeps, and where.</summary>
@@ -44,6 +45,8 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
     let mutable bytes = 0L
     let mutable computed = 0L
     let mutable reused = 0L
+    let mutable refused = false
+    let mutable isSealed = false
     let mutable disposed = false
 
     let prefix (context: Context) (ids: Tensor) =
@@ -85,14 +88,18 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
 
         Array.zip keys spans
         |> Array.iter (fun (key, span) ->
-            if not (places.ContainsKey key) && bytes + size span <= options.MostBytes then
+            if places.ContainsKey key then
+                ()
+            elif bytes + size span > options.MostBytes then
+                refused <- true
+            else
                 use _ = torch.NewDisposeScope()
 
                 match rows.TryAdd((rowsOf hidden span).cpu().contiguous()) with
                 | Some place ->
                     places[key] <- place
                     bytes <- bytes + size span
-                | None -> ())
+                | None -> refused <- true)
 
     let assemble (found: int64[]) (context: Context) =
         let hidden =
@@ -137,7 +144,10 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
                 else
                     // The whole batch: its rows are computed together at little more than the cost of the missing ones.
                     let hidden = prefix context ids
-                    store keys context.Spans hidden
+
+                    if not isSealed then
+                        store keys context.Spans hidden
+
                     computed <- computed + int64 keys.Length
                     hidden)
 
@@ -158,6 +168,16 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
                 Blocks = model.Blocks |> Array.mapi replaced }
 
     member internal _.Tuned = Tuned.reft spec model
+
+    /// Whether no row has been refused yet for want of room.
+    member internal _.HasRoom = depth > 0 && not refused
+
+    /// Nothing more is kept.
+    member internal _.Seal() = isSealed <- true
+
+    /// Runs a batch through the frozen layers, to keep what is not kept yet.
+    member internal _.Warm(batch: Batch) =
+        Scope.free (fun () -> embed (Batch.context model batch) (Batch.ids model.Device batch) |> ignore)
 
     /// <summary>How many layers are frozen below the first edit, and computed once: 0 where there is nothing to keep.</summary>
     member _.Layers = depth
@@ -184,6 +204,10 @@ type FrozenPrefix internal (options: FrozenPrefixOptions, spec: ReftSpec, model:
 [<RequireQualifiedAccess>]
 module FrozenPrefix =
 
+    /// Batches among which rows are sorted by length while a cache is filled.
+    [<Literal>]
+    let private FillingWindow = 100
+
     /// <summary>
     /// An empty cache for a frozen model and what is attached to it. The model itself must not depend on what is trained, and
     /// has nothing else attached.
@@ -204,3 +228,28 @@ module FrozenPrefix =
     /// Activations of the frozen layers themselves cannot be collected from it.
     /// </summary>
     let tuned (prefix: FrozenPrefix) : Tuned = prefix.Tuned
+
+    /// <summary>
+    /// Computes the frozen layers of a dataset before a run, in batches of about the same length, until all are kept or the
+    /// room is used up. Without it each example is kept as it comes.
+    /// </summary>
+    /// <param name="size">Rows of a batch.</param>
+    /// <param name="examples">The dataset; read once more.</param>
+    /// <param name="cancel">Looked at before each batch; it ends the filling without an error.</param>
+    /// <param name="prefix">The cache.</param>
+    let fill (size: int) (examples: IReadOnlyList<Example>) (cancel: CancellationToken) (prefix: FrozenPrefix) : unit =
+        if prefix.HasRoom then
+            let lengths = examples |> Seq.map (fun example -> example.Ids.Length) |> Seq.toArray
+
+            Batching.plan (Batching.ByLength FillingWindow) size None lengths
+            |> Seq.takeWhile (fun _ -> prefix.HasRoom && not cancel.IsCancellationRequested)
+            |> Seq.iter (fun rows ->
+                [ for row in rows -> examples[row] ]
+                |> Batch.create PaddingSide.Right
+                |> prefix.Warm)
+
+    /// <summary>
+    /// Keeps what there is and nothing more. After <see cref="M:Reft.Core.FrozenPrefixModule.fill"/>, what a run reads then
+    /// depends on the dataset alone and not on the order of its batches, so that one that is resumed reads the same bits.
+    /// </summary>
+    let seal (prefix: FrozenPrefix) : unit = prefix.Seal()

@@ -101,23 +101,52 @@ module Preference =
         | PreferenceMethod.Ipo -> (margins / float32 options.Beta - float32 (1.0 / (2.0 * options.Beta))).square()
         | PreferenceMethod.SimPo margin -> -(better (margins - float32 margin))
 
+    /// log p of the rows under the reference, where the loss has one.
+    let private ofReference options (reference: Reference) batch theta =
+        if options.Method.IsSimPo then
+            None
+        else
+            Some(frozen reference batch theta)
+
     let private rewardsOf options (reference: Reference) (tuned: Tuned) (batch: Batch) (theta: Parameters) =
         // Refused before anything is computed.
         if batch.Pairs = 0 then
             halves batch (torch.zeros 0L) |> ignore
 
         // Before the graph of what is trained is in memory.
-        let fromReference =
-            if options.Method.IsSimPo then
-                None
-            else
-                Some(frozen reference batch theta)
+        let fromReference = ofReference options reference batch theta
 
         let struct (context, model) = tuned |> Tuned.attach batch theta
 
         model
         |> SequenceLogProbs.ofBatch batch context
         |> rewards options (SequenceLogProbs.counts model.Device batch) fromReference
+
+    /// <summary>
+    /// <see cref="M:Reft.Core.Preference.lossAgainst"/> as what stands on the residual stream, e.g. for
+    /// <see cref="M:Reft.Core.Recompute.loss"/>.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">An option is out of range; or the batch has no pairs.</exception>
+    let readoutAgainst (options: PreferenceOptions) (reference: Reference) : Readout =
+        let options = check options
+
+        fun batch theta context model residual ->
+            Scope.run (fun () ->
+                let struct (chosen, rejected) =
+                    residual
+                    |> SequenceLogProbs.ofResidual batch context model
+                    |> rewards
+                        options
+                        (SequenceLogProbs.counts model.Device batch)
+                        (ofReference options reference batch theta)
+                    |> halves batch
+
+                (chosen - rejected |> ofMargins options).mean())
+
+    /// <summary><see cref="M:Reft.Core.Preference.loss"/> as what stands on the residual stream.</summary>
+    /// <exception cref="T:System.ArgumentException">An option is out of range; or the batch has no pairs.</exception>
+    let readout (options: PreferenceOptions) (tuned: Tuned) : Readout =
+        readoutAgainst options (fun batch theta -> tuned |> Tuned.unedited batch theta)
 
     /// <summary>The mean loss of a batch's pairs, measured against another model.</summary>
     /// <param name="options">The loss.</param>

@@ -41,6 +41,19 @@ module Reward =
         else
             ranking + (chosen + rejected).square() * float32 centering
 
+    /// <summary><see cref="M:Reft.Core.Reward.loss"/> as what stands on the residual stream, e.g. for <see cref="M:Reft.Core.Recompute.loss"/>.</summary>
+    /// <exception cref="T:System.ArgumentException">The head is not of one number; c is negative; or the batch has no pairs.</exception>
+    let readout (centering: float) (classifier: Classifier) : Readout =
+        check centering classifier
+
+        fun batch theta context model residual ->
+            Scope.run (fun () ->
+                let struct (chosen, rejected) =
+                    (residual |> Classifier.ofResidual classifier.Head theta context model).squeeze(1L)
+                    |> Preference.halves batch
+
+                (losses centering chosen rejected).mean())
+
     /// <summary>The mean loss of a batch's pairs.</summary>
     /// <param name="centering">c, 0 for none.</param>
     /// <param name="classifier">A head of one number, whose parameters are among those that are trained.</param>

@@ -85,38 +85,35 @@ module SequenceLogProbs =
         | AttentionKernel.Fused -> fused head hidden targets
         | AttentionKernel.Plain -> plain head hidden targets
 
-    /// <summary>The number of the example that each of a batch's scored tokens is of, packed or not. [scored]</summary>
-    let owners (batch: Batch) : int64[] =
-        batch.Examples
-        |> Array.mapi (fun number example ->
-            let scored =
-                example.Labels
-                |> Seq.skip 1
-                |> Seq.filter (fun label -> label <> Example.Ignored)
-                |> Seq.length
-
-            Array.create scored (int64 number))
-        |> Array.concat
-
-    /// <summary>The numbers of a batch's scored tokens, added up in each example. [scored] → [examples]</summary>
+    /// <summary>The numbers of a batch's scored tokens, added up in each row. [scored] → [rows]</summary>
     let sums (batch: Batch) (tokens: Tensor) : Tensor =
         Scope.run (fun () ->
-            let rows = (torch.tensor (owners batch)).``to`` tokens.device
+            let rows =
+                (torch.tensor (batch.ScoredExamples |> Array.map int64)).``to`` tokens.device
 
             torch
                 .zeros(int64 batch.Examples.Length, dtype = tokens.dtype, device = tokens.device)
                 .index_add(0L, rows, tokens, (1.0f).ToScalar()))
 
-    /// <summary>How many tokens of each example are scored. [examples] fp32</summary>
+    /// <summary>How many tokens of each row are scored. [rows] fp32</summary>
     let counts (device: torch.Device) (batch: Batch) : Tensor =
         let counts = Array.zeroCreate<float32> batch.Examples.Length
 
-        for row in owners batch do
-            counts[int row] <- counts[int row] + 1.0f
+        for row in batch.ScoredExamples do
+            counts[row] <- counts[row] + 1.0f
 
         (torch.tensor counts).``to`` device
 
-    /// <summary>log p of each example's scored tokens, given what is before them. [examples] fp32</summary>
+    /// <summary>log p of each row's scored tokens, from the residual stream after the last block. [rows] fp32</summary>
+    /// <exception cref="T:System.ArgumentException">No token of the batch is scored.</exception>
+    let ofResidual (batch: Batch) (context: Context) (model: Transformer) (residual: Tensor) : Tensor =
+        let head = Transformer.causalHead model
+
+        Scope.run (fun () ->
+            let struct (hidden, targets) = residual |> Readout.scored batch model
+            ofTokens context.Attention head hidden targets |> sums batch)
+
+    /// <summary>log p of each row's scored tokens, given what is before them. [rows] fp32</summary>
     /// <exception cref="T:System.ArgumentException">No token of the batch is scored.</exception>
     let ofBatch (batch: Batch) (context: Context) (model: Transformer) : Tensor =
         let head = Transformer.causalHead model

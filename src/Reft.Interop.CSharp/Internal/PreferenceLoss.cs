@@ -9,8 +9,11 @@ internal static class PreferenceLoss
     private static readonly string[] Ranked = ["loss", "accuracy", "margin", "chosen_reward", "rejected_reward"];
 
     /// <summary>The loss of a preference.</summary>
+    /// <param name="options">How it is learnt.</param>
+    /// <param name="tuned">What is trained.</param>
+    /// <param name="recompute">Blocks whose activations are computed again together; null keeps all.</param>
     /// <exception cref="ArgumentException">An option is out of range, or belongs to another method.</exception>
-    public static MeasuredLoss Of(PreferenceOptions options, Core.Tuned tuned)
+    public static MeasuredLoss Of(PreferenceOptions options, Core.Tuned tuned, int? recompute = null)
     {
         Belongs(options.LabelSmoothing == 0, nameof(options.LabelSmoothing), PreferenceMethod.Dpo);
         Belongs(options.Margin == 0, nameof(options.Margin), PreferenceMethod.SimPo);
@@ -23,6 +26,7 @@ internal static class PreferenceLoss
                 throw new ArgumentException("Reps has no Beta: leave it out", nameof(options));
             }
 
+            ModelSteps.KeepsActivations(recompute, "RePS");
             var reps = Core.Reps.check(new Core.RepsOptions(
                 (options.SteeringFactors.Count == 0 ? [1.0] : options.SteeringFactors).ToFSharpList(),
                 options.Suppression == SteeringSuppression.NulledOut ? Core.RepsSuppression.NulledOut : Core.RepsSuppression.Negated));
@@ -44,7 +48,8 @@ internal static class PreferenceLoss
         return new MeasuredLoss(
             $"preference, {core}",
             Ranked,
-            Core.Preference.loss(core, tuned).ToFunc(), (batches, theta) => Core.Preference.metrics(core, tuned, batches, theta));
+            ModelSteps.Recomputing(recompute, () => Core.Preference.readout(core, tuned), tuned) ?? Core.Preference.loss(core, tuned).ToFunc(),
+            (batches, theta) => Core.Preference.metrics(core, tuned, batches, theta));
 
         void Belongs(bool absent, string name, PreferenceMethod method)
         {
@@ -57,10 +62,12 @@ internal static class PreferenceLoss
 
     /// <summary>The loss of a reward.</summary>
     /// <exception cref="ArgumentException">An option is out of range, or the head is not of one number.</exception>
-    public static MeasuredLoss OfReward(RewardOptions options, Core.Classifier classifier, Core.Tuned tuned) =>
+    public static MeasuredLoss OfReward(
+        RewardOptions options, Core.Classifier classifier, Core.Tuned tuned, int? recompute = null) =>
         new(
             $"reward, {options}",
             Ranked,
-            Core.Reward.loss(options.Centering, classifier, tuned).ToFunc(),
+            ModelSteps.Recomputing(recompute, () => Core.Reward.readout(options.Centering, classifier), tuned)
+                ?? Core.Reward.loss(options.Centering, classifier, tuned).ToFunc(),
             (batches, theta) => Core.Reward.metrics(options.Centering, classifier, tuned, batches, theta));
 }

@@ -11,16 +11,23 @@ internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context
         Core.Distillation.check(new Core.DistillationOptions(options.Temperature, options.Weight));
 
     /// <summary>The loss of rows, by the identity of their examples: batches may be shuffled.</summary>
-    /// <param name="rows">The student's examples and what they were made of.</param>
+    /// <param name="rows">The student's examples and what they were made of; null where they stay on the disk.</param>
     /// <param name="tuned">The student.</param>
     /// <param name="encoder">The student's.</param>
     /// <param name="maxLength">To what the student's rows are cut.</param>
+    /// <param name="recompute">Blocks whose activations are computed again together; null keeps all.</param>
     public MeasuredLoss Loss(
-        IReadOnlyList<(Core.Example Example, DataRow Row, int Index)> rows, Core.Tuned tuned, RowEncoder encoder, int maxLength)
+        IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>? rows, Core.Tuned tuned, RowEncoder encoder, int maxLength, int? recompute = null)
     {
         var followed = teacher;
         if (options.TeacherPrompt is { } prompt)
         {
+            if (rows is null)
+            {
+                throw new ArgumentException(
+                    "TeacherPrompt makes other prompts of rows in memory: read the data with FromFile, not as a stream", nameof(rows));
+            }
+
             var seen = rows.ToDictionary(
                 row => row.Example,
                 row => Seen(prompt, row.Example, row.Row, row.Index, encoder),
@@ -28,7 +35,7 @@ internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context
             Func<Core.Example, Core.Example> view = example => seen[example];
             followed = Core.Distillation.seeing(view.ToFSharpFunc(), teacher);
         }
-        else if (Math.Min(maxLength, rows.Select(row => row.Example.Ids.Length).DefaultIfEmpty(0).Max()) is var longest && longest > context)
+        else if (Math.Min(maxLength, rows?.Select(row => row.Example.Ids.Length).DefaultIfEmpty(0).Max() ?? maxLength) is var longest && longest > context)
         {
             throw new ArgumentException(
                 $"a row has {longest} tokens, more than the teacher's context of {context}: lower MaxLength", nameof(rows));
@@ -37,7 +44,8 @@ internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context
         return new MeasuredLoss(
             $"distillation from {name}, {_core}",
             ["loss", "kl", "language"],
-            Core.Distillation.loss(_core, followed, tuned).ToFunc(),
+            ModelSteps.Recomputing(recompute, () => Core.Distillation.readout(_core, followed), tuned)
+                ?? Core.Distillation.loss(_core, followed, tuned).ToFunc(),
             (batches, theta) => Core.Distillation.metrics(_core, followed, tuned, batches, theta));
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using TorchSharp;
@@ -33,6 +34,8 @@ internal sealed class TrainingRun(
         Positive(options.MaxSteps ?? 1, nameof(options.MaxSteps));
         Positive(options.MaxExamples ?? 1, nameof(options.MaxExamples));
         Positive(options.EvaluateEvery ?? 1, nameof(options.EvaluateEvery));
+        Positive(options.RecomputeEvery ?? 1, nameof(options.RecomputeEvery));
+        Within(options.FrozenLayerCache is null or { MaxBytes: >= 0 }, "FrozenLayerCache.MaxBytes", "0 or more", options.FrozenLayerCache?.MaxBytes);
         Positive(options.EvaluateEveryEpochs ?? 1, nameof(options.EvaluateEveryEpochs));
         Positive(options.BestModel?.Patience ?? 1, "BestModel.Patience");
         Positive(options.Checkpoints?.Every ?? 1, "Checkpoints.Every");
@@ -75,6 +78,7 @@ internal sealed class TrainingRun(
     {
         _clock.Start();
         var set = prepare();
+        using var modelSteps = set.Steps;
         var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
         var steps = options.Epochs * ((examples.Count + rowsOfStep - 1) / rowsOfStep);
@@ -88,6 +92,7 @@ internal sealed class TrainingRun(
         var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), subject.Start);
         try
         {
+            modelSteps?.Fill(examples, set.Evaluation, cancel);
             Action<Core.Resumption, Core.FitState> resumed = Resumed;
             Action<Core.RecordedStep, Core.FitState> report = Report;
             var task = Task(set);
@@ -181,7 +186,19 @@ internal sealed class TrainingRun(
                 Tuple.Create("Objective", set.Trained.Objective),
                 Tuple.Create("Held-out rows", Core.RunFactsModule.examples(set.Evaluation)),
             ],
-            Core.RunFactsModule.environment(subject.Model.Model.Device));
+            [
+                .. Core.RunFactsModule.environment(subject.Model.Model.Device),
+                Tuple.Create(
+                    "activations",
+                    options.RecomputeEvery is { } every
+                        ? string.Create(CultureInfo.InvariantCulture, $"computed again, {every} blocks at a time")
+                        : "kept"),
+                Tuple.Create(
+                    "frozen layers",
+                    options.FrozenLayerCache is { } cache
+                        ? string.Create(CultureInfo.InvariantCulture, $"kept in {cache.MaxBytes} bytes")
+                        : "computed"),
+            ]);
     }
 
     private Core.FitOptions FitOptions()
@@ -195,7 +212,7 @@ internal sealed class TrainingRun(
             weighting: options.AccumulationWeighting == AccumulationWeighting.Equal
                 ? Core.BatchWeighting.Equal
                 : Core.BatchWeighting.ByTerms,
-            batching: Core.Batching.InOrder,
+            batching: options.Batching.Core,
             learningRate: options.LearningRate,
             schedule: options.Schedule.Shape,
             warmup: options.WarmupSteps is { } warmup ? Core.Warmup.NewSteps(warmup) : Core.Warmup.NewRatio(options.WarmupRatio),

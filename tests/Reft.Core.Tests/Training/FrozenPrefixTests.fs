@@ -52,34 +52,30 @@ let tests =
         [ for family, config in TinyFamilies.decoders do
               test $"{config.Family}: losses and gradients are those of the whole model" {
                   scoped (fun () ->
-                      let model = TinyFamilies.create torch.float32 (family, config)
-
-                      for name, layers, spec in specs do
+                      // In other company fp32 rounds otherwise with and without a cache; fp64 shows that nothing else differs.
+                      for dtype, (name, layers, spec) in List.allPairs [ torch.float32; torch.float64 ] specs do
+                          let model = TinyFamilies.create dtype (family, config)
                           use prefix = FrozenPrefix.create memory spec model
                           Expect.equal prefix.Layers layers $"{name}: layers"
                           let theta = Reft.init spec config (Rng.ofSeed 2L) |> TinyFamilies.moved
                           let plain, cached = Loss.reft spec model, Loss.language (FrozenPrefix.tuned prefix)
 
-                          for padding in [ PaddingSide.Right; PaddingSide.Left ] do
-                              for pass in 1..2 do
-                                  for batch in batches 2 padding rows do
-                                      let value, gradient = TinyFamilies.valueAndGradient cached theta batch
-                                      let expected = TinyFamilies.valueAndGradient plain theta batch
+                          for pass in 1..2 do
+                              for batch in batches 2 PaddingSide.Right rows do
+                                  let value, gradient = TinyFamilies.valueAndGradient cached theta batch
+                                  let plainValue, plainGradient = TinyFamilies.valueAndGradient plain theta batch
+                                  Expect.equal value plainValue $"{name}: loss, pass {pass}"
+                                  Expect.isTrue (same gradient plainGradient) $"{name}: gradient, pass {pass}"
 
-                                      if padding = PaddingSide.Right then
-                                          Expect.equal value (fst expected) $"{name}: loss, pass {pass}"
-                                          Expect.isTrue (same gradient (snd expected)) $"{name}: gradient, pass {pass}"
-                                      else
-                                          close name (value, gradient) expected
-
-                          // In other company, and packed.
-                          for batch in
-                              batches 4 PaddingSide.Left (List.rev rows)
-                              @ [ Batch.pack 17 PaddingSide.Right rows ] do
-                              close
-                                  name
-                                  (TinyFamilies.valueAndGradient cached theta batch)
-                                  (TinyFamilies.valueAndGradient plain theta batch)
+                          if dtype = torch.float64 then
+                              for batch in
+                                  batches 2 PaddingSide.Left rows
+                                  @ batches 4 PaddingSide.Left (List.rev rows)
+                                  @ [ Batch.pack 17 PaddingSide.Right rows ] do
+                                  close
+                                      name
+                                      (TinyFamilies.valueAndGradient cached theta batch)
+                                      (TinyFamilies.valueAndGradient plain theta batch)
 
                           if layers > 0 then
                               Expect.equal prefix.Computed (int64 rows.Length) $"{name}: computed once"
@@ -166,6 +162,48 @@ let tests =
                           a.Report.Loss
                           b.Report.Loss
                           "loss of a step")
+          }
+          test "a dataset that is computed beforehand gives the same bits in every order, and stops where the room ends" {
+              scoped (fun () ->
+                  let spec = loreft 2 |> at (blockOutput [ 2 ]) (first 2)
+                  let runs, model = create torch.float32 1L |> counting
+                  let theta = Reft.init spec config (Rng.ofSeed 2L) |> TinyFamilies.moved
+                  let set = List.toArray rows
+
+                  let filled bytes =
+                      let prefix = FrozenPrefix.create { memory with MostBytes = bytes } spec model
+                      FrozenPrefix.fill 2 set CancellationToken.None prefix
+                      prefix
+
+                  use prefix = filled Int64.MaxValue
+                  Expect.equal prefix.Kept 6 "kept"
+                  Expect.equal runs [| 3; 3; 3 |] "three batches"
+                  // The second one has seen other batches before, as a run that is resumed has.
+                  use other = filled Int64.MaxValue
+
+                  let loss prefix batch =
+                      TinyFamilies.valueAndGradient (Loss.language (FrozenPrefix.tuned prefix)) theta batch
+
+                  for batch in batches 3 PaddingSide.Right (List.rev rows) do
+                      loss other batch |> ignore
+
+                  for batch in batches 2 PaddingSide.Right rows do
+                      let (a, gradientA), (b, gradientB) = loss prefix batch, loss other batch
+                      Expect.equal b a "loss"
+                      Expect.isTrue (same gradientA gradientB) "gradient"
+
+                  let before = runs[0]
+                  use small = filled (int64 (13 * config.Hidden * 4))
+                  Expect.equal small.Kept 2 "5 and 6 tokens"
+                  Expect.equal (runs[0] - before) 2 "it stops at the first that does not fit"
+                  FrozenPrefix.seal small
+                  let another = examples 9L 1 [ 2 ] |> Batch.create PaddingSide.Right
+                  loss small another |> ignore
+                  Expect.equal small.Kept 2 "nothing more is kept, though there is room"
+
+                  use cancelled = FrozenPrefix.create memory spec model
+                  FrozenPrefix.fill 2 set (CancellationToken true) cancelled
+                  Expect.equal cancelled.Kept 0 "cancelled")
           }
           test "what has no room is computed, and what is kept stays" {
               scoped (fun () ->

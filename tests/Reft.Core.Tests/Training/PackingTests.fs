@@ -117,6 +117,19 @@ let tests =
                   Expect.equal b.Tokens a.Tokens "tokens"
                   Expect.isLessThan (relative b.Values a.Values) 1e-6 "values")
           }
+          test "log p of whole examples, packed or not" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+                  let rows = examples 6L 3 [ 9; 5; 7; 6 ]
+
+                  let sums batch =
+                      model |> SequenceLogProbs.ofBatch batch (Batch.context model batch)
+
+                  let plain, packed =
+                      Batch.create PaddingSide.Right rows |> sums, Batch.pack 17 PaddingSide.Right rows |> sums
+
+                  Expect.isLessThan (relative packed plain) 1e-6 "sums")
+          }
           test "a run on packed rows counts them in its batches, and learns" {
               scoped (fun () ->
                   let model = create torch.float32 1L

@@ -149,6 +149,64 @@ let tests =
                       let tuned = Tuned.reft spec model
                       agrees name (Loss.language tuned) (fun every -> Recompute.language every tuned) theta batch)
           }
+          test "preferences, rewards and distillation" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+                  let spec = snd specs[0]
+                  let tuned = Tuned.reft spec model
+                  let theta = Reft.init spec config (Rng.ofSeed 2L) |> TinyFamilies.moved
+
+                  let pairs =
+                      [ for i in 1..4 ->
+                            let prompt = Array.init (2 + i) (fun t -> 1 + (7 * i + t) % 30)
+
+                            Example.ofCompletion prompt [| 31; 32; 30 + i |]
+                            |> Example.preferredTo (Example.ofCompletion prompt [| 33; 34 |]) ]
+
+                  let batch = Batch.create PaddingSide.Right pairs |> noisy 5L
+
+                  for method' in [ PreferenceMethod.Dpo 0.1; PreferenceMethod.Ipo; PreferenceMethod.SimPo 0.5 ] do
+                      let options =
+                          { Preference.defaults with
+                              Method = method' }
+
+                      agrees
+                          $"{method'}"
+                          (Preference.loss options tuned)
+                          (fun every -> Recompute.loss every (Preference.readout options tuned) tuned)
+                          theta
+                          batch
+
+                  let head =
+                      Classifier.create
+                          HeadTraining.Whole
+                          SequenceTask.regression
+                          config.Hidden
+                          SequenceHead.score
+                          (fun _ -> None)
+                          (Rng.ofSeed 9L)
+
+                  agrees
+                      "reward"
+                      (Reward.loss 0.1 head tuned)
+                      (fun every -> Recompute.loss every (Reward.readout 0.1 head) tuned)
+                      (Parameters.concat [ theta; head.Parameters ])
+                      (pairs |> List.map Example.wholePrompt |> Batch.create PaddingSide.Right)
+
+                  let teacher = create torch.float32 8L |> Distillation.teacher []
+
+                  let options =
+                      { Distillation.defaults with
+                          Temperature = 2.0
+                          Weight = 0.7 }
+
+                  agrees
+                      "distillation"
+                      (Distillation.loss options teacher tuned)
+                      (fun every -> Recompute.loss every (Distillation.readout options teacher) tuned)
+                      theta
+                      (Batch.create PaddingSide.Right rows |> noisy 6L))
+          }
           test "with a cache of frozen layers, on packed rows" {
               scoped (fun () ->
                   let model = create torch.float32 1L
