@@ -32,17 +32,19 @@ public sealed record PreferenceRow
     /// </summary>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="InvalidDataException">A line is not such a row: the message names the file, the line and the field.</exception>
-    public static IReadOnlyList<PreferenceRow> FromJsonLines(string path) => FromFile(path, new DataOptions { Format = DataFormat.JsonLines });
+    public static IReadOnlyList<PreferenceRow> FromJsonLines(string path) =>
+        FromFile(path, new DataOptions { Format = DataFormat.JsonLines });
 
-    /// <summary>
-    /// Reads such rows from a file of JSON Lines, JSON, CSV, TSV or Parquet; a template makes their prompts.
-    /// </summary>
+    /// <summary>Reads such rows from a file of JSON Lines, JSON, CSV, TSV or Parquet. A template has no place in them.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="options">Its format, the names of its columns, and a template.</param>
+    /// <param name="options">Its format, and the names of its columns.</param>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="InvalidDataException">A row is not such a row: the message names the file, the row and the field.</exception>
+    /// <exception cref="ArgumentException">The options have a template.</exception>
     public static IReadOnlyList<PreferenceRow> FromFile(string path, DataOptions? options = null) =>
-        RowReader.ReadFile(path, options, raw => PreferenceRowReader.Parse(raw, options?.Template));
+        options?.Template is null
+            ? RowReader.ReadFile(path, options, PreferenceRowReader.Parse)
+            : throw new ArgumentException("rows with 'chosen' and 'rejected' have no template: leave it out", nameof(options));
 }
 
 /// <summary>Rows with a preferred and another completion; they are tokenised by the model that trains on them.</summary>
@@ -63,9 +65,10 @@ public sealed class PreferenceData
 
     /// <summary>Reads a file of JSON Lines, JSON, CSV, TSV or Parquet; see <see cref="PreferenceRow.FromFile"/>.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="options">Its format, the names of its columns, and a template.</param>
+    /// <param name="options">Its format, and the names of its columns.</param>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="InvalidDataException">A row is not such a row: the message names the file, the row and the field.</exception>
+    /// <exception cref="ArgumentException">The options have a template.</exception>
     public static PreferenceData FromFile(string path, DataOptions? options = null) => new(PreferenceRow.FromFile(path, options));
 
     /// <summary>These rows.</summary>

@@ -1,5 +1,7 @@
 namespace Reft.Core
 
+open System.Collections.Generic
+
 /// <summary>On which side the shorter rows of a batch are padded.</summary>
 [<RequireQualifiedAccess>]
 type PaddingSide =
@@ -221,16 +223,16 @@ module Batch =
 
     /// <summary>
     /// The examples in batches of at most <paramref name="size"/> rows, in an order drawn from <paramref name="order"/>,
-    /// or as they stand without one.
+    /// or as they stand without one. Each is asked for when its batch is.
     /// </summary>
-    let epoch (padding: PaddingSide) (size: int) (order: Rng option) (examples: Example[]) : Batch seq =
+    let epoch (padding: PaddingSide) (size: int) (order: Rng option) (examples: IReadOnlyList<Example>) : Batch seq =
         if size < 1 then
             invalidArg (nameof size) $"expected a batch size of 1 or more, found {size}"
 
         let order =
             match order with
-            | Some rng -> Rng.permutation examples.Length rng
-            | None -> Array.init examples.Length id
+            | Some rng -> Rng.permutation examples.Count rng
+            | None -> Array.init examples.Count id
 
         order
         |> Seq.chunkBySize size

@@ -38,14 +38,7 @@ module FitTask =
     /// <param name="heldOut">The examples; read again in each evaluation.</param>
     /// <param name="task">The task.</param>
     let holdingOut (padding: PaddingSide) (size: int) (heldOut: IReadOnlyList<Example>) (task: FitTask) : FitTask =
-        if size < 1 then
-            invalidArg (nameof size) $"expected a batch size of 1 or more, found {size}"
-
         task
         |> evaluating (fun theta ->
-            let batches =
-                heldOut
-                |> Seq.chunkBySize size
-                |> Seq.map (Array.toList >> Batch.create padding)
-
+            let batches = heldOut |> Batch.epoch padding size None
             [ "loss", Trainer.evaluate task.Loss theta batches ])

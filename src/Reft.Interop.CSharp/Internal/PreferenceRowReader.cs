@@ -5,15 +5,15 @@ namespace Reft.Internal;
 /// <summary>A row of a file → <see cref="PreferenceRow"/>.</summary>
 internal static class PreferenceRowReader
 {
-    public static PreferenceRow Parse(RawRow raw, RowTemplate? template)
+    public static PreferenceRow Parse(RawRow raw)
     {
         return Check(
             new PreferenceRow
             {
-                Prompt = template is null ? Text("prompt") : template.LabelledText(raw),
+                Prompt = Text("prompt"),
                 Chosen = Text("chosen"),
                 Rejected = Text("rejected"),
-                PromptIds = template is null ? Ids("prompt") : null,
+                PromptIds = Ids("prompt"),
                 ChosenIds = Ids("chosen"),
                 RejectedIds = Ids("rejected"),
                 Source = raw.Source,

@@ -10,16 +10,21 @@ internal sealed class TeacherRuns(Core.Teacher teacher, int context, Distillatio
         Core.Distillation.check(new Core.DistillationOptions(options.Temperature, options.Weight));
 
     /// <summary>The loss of rows, by the identity of their examples: batches may be shuffled.</summary>
-    /// <param name="rows">The student's examples and what they were made of.</param>
+    /// <param name="rows">The student's examples and what they were made of; null where they stay on the disk.</param>
     /// <param name="tuned">The student.</param>
     /// <param name="encoder">The student's.</param>
     /// <param name="maxLength">To what the student's rows are cut.</param>
     public MeasuredLoss Loss(
-        IReadOnlyList<(Core.Example Example, DataRow Row, int Index)> rows, Core.Tuned tuned, RowEncoder encoder, int maxLength)
+        IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>? rows, Core.Tuned tuned, RowEncoder encoder, int maxLength)
     {
         var followed = teacher;
         if (options.TeacherPrompt is { } prompt)
         {
+            if (rows is null)
+            {
+                throw new ArgumentException("TeacherPrompt makes other prompts of rows in memory: read the data with FromFile, not as a stream", nameof(rows));
+            }
+
             var seen = rows.ToDictionary(
                 row => row.Example,
                 row => Seen(prompt, row.Example, row.Row, row.Index, encoder),
@@ -27,7 +32,7 @@ internal sealed class TeacherRuns(Core.Teacher teacher, int context, Distillatio
             Func<Core.Example, Core.Example> view = example => seen[example];
             followed = Core.Distillation.seeing(view.ToFSharpFunc(), teacher);
         }
-        else if (Math.Min(maxLength, rows.Select(row => row.Example.Ids.Length).DefaultIfEmpty(0).Max()) is var longest && longest > context)
+        else if (Math.Min(maxLength, rows?.Select(row => row.Example.Ids.Length).DefaultIfEmpty(0).Max() ?? maxLength) is var longest && longest > context)
         {
             throw new ArgumentException(
                 $"a row has {longest} tokens, more than the teacher's context of {context}: lower MaxLength", nameof(rows));

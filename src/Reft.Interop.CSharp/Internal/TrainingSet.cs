@@ -27,7 +27,9 @@ internal sealed record TrainingSet(
 
     /// <summary>The first rows, where there are to be no more than so many.</summary>
     public static IReadOnlyList<T> First<T>(int? most, IReadOnlyList<T> rows) =>
-        most is { } count && count < rows.Count ? [.. rows.Take(count)] : rows;
+        most is not { } count || count >= rows.Count ? rows
+        : rows is IStreamedRows ? new FirstStreamed<T>(rows, count)
+        : [.. rows.Take(count)];
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
@@ -40,18 +42,20 @@ internal sealed record TrainingSet(
             data,
             (_, reading) => MeasuredLoss.Alone("next token", Core.LossModule.language(reading).ToFunc()));
 
-    /// <summary>Rows with prompts and completions: another loss of them.</summary>
+    /// <summary>
+    /// Rows with prompts and completions: another loss of them, made of the rows where they are in memory, else of nothing.
+    /// </summary>
     public static TrainingSet OfLanguage(
         Core.Tuned tuned,
         Core.Transformer model,
         RowEncoder encoder,
         TrainingOptions options,
         TrainingData data,
-        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>, Core.Tuned, MeasuredLoss> loss)
+        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>?, Core.Tuned, MeasuredLoss> loss)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
-        var training = Made(data, options.MaxExamples);
-        if (training.Examples.Count == 0)
+        var (training, skipped, trained) = Of(data, First(options.MaxExamples, data.Rows));
+        if (training.Count == 0)
         {
             throw new ArgumentException(
                 data.Count == 0
@@ -61,42 +65,30 @@ internal sealed record TrainingSet(
         }
 
         var held = options.EvaluationData ?? TrainingData.FromRows([]);
-        var evaluating = Made(held, null);
-        return new TrainingSet(
-            training.Examples,
-            evaluating.Examples,
-            training.Skipped,
-            evaluating.Skipped,
-            Of(data, training.InMemory).With(options.Penalty),
-            Of(held, evaluating.InMemory));
+        var (evaluating, skippedEvaluation, evaluated) = Of(held, held.Rows);
+        return new TrainingSet(training, evaluating, skipped, skippedEvaluation, trained.With(options.Penalty), evaluated);
 
-        (IReadOnlyList<Core.Example> Examples, (Core.Example Example, int Row)[]? InMemory, int Skipped) Made(TrainingData rows, int? most)
+        (IReadOnlyList<Core.Example> Examples, int Skipped, MeasuredLoss Loss) Of(TrainingData data, IReadOnlyList<DataRow> rows)
         {
-            if (rows.Rows is IStreamedRows)
+            if (rows is IStreamedRows)
             {
-                var count = Math.Min(most ?? int.MaxValue, rows.Count);
                 var streamed = StreamedExamples.Of(
-                    count, row => Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, rows.Rows[row], row)));
-                return (streamed, null, count - streamed.Count);
+                    rows.Count, row => Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, rows[row], row)));
+                // Only rows in memory have sources.
+                return (streamed, rows.Count - streamed.Count, loss(null, tuned));
             }
 
-            var first = First(most, rows.Rows);
-            var scored = Scored(encoder, maxLength, first);
-            return (Array.ConvertAll(scored, pair => pair.Example), scored, first.Count - scored.Length);
-        }
-
-        // Rows on the disk have no sources.
-        MeasuredLoss Of(TrainingData rows, (Core.Example Example, int Row)[]? pairs)
-        {
+            var pairs = Scored(encoder, maxLength, rows);
             var measured = loss(
-                pairs is null
-                    ? new RowsOnDisk<(Core.Example, DataRow, int)>()
-                    : [.. pairs.Select(pair => (pair.Example, rows.Rows[pair.Row], pair.Row))],
-                new SourceRuns(rows.Sources).Give(tuned, model.Device, pairs ?? []));
-            return measured with
-            {
-                Objective = string.Join(", with ", [measured.Objective, .. rows.Sources.Select(source => source.Name)]),
-            };
+                [.. pairs.Select(pair => (pair.Example, rows[pair.Row], pair.Row))],
+                new SourceRuns(data.Sources).Give(tuned, model.Device, pairs));
+            return (
+                Array.ConvertAll(pairs, pair => pair.Example),
+                rows.Count - pairs.Length,
+                measured with
+                {
+                    Objective = string.Join(", with ", [measured.Objective, .. data.Sources.Select(source => source.Name)]),
+                });
         }
     }
 
@@ -139,17 +131,17 @@ internal sealed record TrainingSet(
                 ];
             });
         return new TrainingSet(
-            Examples(data.Rows, options.MaxExamples),
-            Examples(evaluation?.Rows ?? [], null),
+            Examples(First(options.MaxExamples, data.Rows)),
+            Examples(evaluation?.Rows ?? []),
             0,
             0,
             measured.With(options.Penalty),
             measured);
 
-        IReadOnlyList<Core.Example> Examples(IReadOnlyList<LabelledRow> rows, int? most) =>
+        IReadOnlyList<Core.Example> Examples(IReadOnlyList<LabelledRow> rows) =>
             rows is IStreamedRows
-                ? StreamedExamples.Of(Math.Min(most ?? int.MaxValue, rows.Count), row => Encode(rows[row], row))
-                : [.. First(most, rows).Select(Encode)];
+                ? StreamedExamples.Of(rows.Count, row => Encode(rows[row], row))
+                : [.. rows.Select(Encode)];
 
         Core.Example Encode(LabelledRow row, int index) => encoder.EncodeRow(row, index, maxLength, targets.Of(row, index));
     }
