@@ -163,7 +163,7 @@ internal sealed class TrainingRun(
         }
 
         Func<Core.Parameters, FSharpList<Tuple<string, double>>> evaluate = theta => measured.Metrics(
-            set.Evaluation.Chunk(options.BatchSize).Select(rows => Core.BatchModule.create(Core.PaddingSide.Right, rows.ToFSharpList())),
+            Core.BatchModule.epoch(Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
             theta);
         return Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
     }
