@@ -94,8 +94,9 @@ internal static class ObjectiveOptions
             return DistillationOf(parsed, data, heldOut, model);
         }
 
-        var pairs = PreferenceData.FromJsonLines(data);
-        var held = heldOut is null ? null : PreferenceData.FromJsonLines(heldOut);
+        var rows = RowOptions.Read(parsed);
+        var pairs = PreferenceData.FromFile(data, rows);
+        var held = heldOut is null ? null : PreferenceData.FromFile(heldOut, rows);
         return objective == Reward
             ? new RewardTask(pairs, held, new RewardOptions { Centering = parsed.GetValue(Centering) ?? 0 }, seed)
             : new PreferenceTask(pairs, held, PreferenceOf(parsed, objective));
@@ -130,9 +131,10 @@ internal static class ObjectiveOptions
             throw new ArgumentException("--objective distill: expected --teacher, --teacher-adapter or both, found neither");
         }
 
+        var rows = RowOptions.Read(parsed);
         return new DistillationTask(
-            TrainingData.FromJsonLines(data),
-            heldOut is null ? null : TrainingData.FromJsonLines(heldOut),
+            TrainingData.FromFile(data, rows),
+            heldOut is null ? null : TrainingData.FromFile(heldOut, rows),
             new DistillationOptions
             {
                 Temperature = parsed.GetValue(Temperature) ?? 1,

@@ -4,7 +4,7 @@ open System
 open TorchSharp
 
 /// <summary>How a teacher is followed.</summary>
-type DistillationOptions =
+type DistillationLossOptions =
     {
         /// T, by which the logits of both are divided before their softmax.
         Temperature: float
@@ -31,11 +31,11 @@ type Teacher =
 module Distillation =
 
     /// <summary>T = 1, and the teacher alone.</summary>
-    let defaults: DistillationOptions = { Temperature = 1.0; Weight = 1.0 }
+    let defaults: DistillationLossOptions = { Temperature = 1.0; Weight = 1.0 }
 
     /// <summary>The options themselves, if they make sense.</summary>
     /// <exception cref="T:System.ArgumentException">T is not a positive number, or w is not in 0 … 1.</exception>
-    let check (options: DistillationOptions) : DistillationOptions =
+    let check (options: DistillationLossOptions) : DistillationLossOptions =
         if not (options.Temperature > 0.0 && Double.IsFinite options.Temperature) then
             invalidArg (nameof options) $"expected a temperature that is a positive number, found {options.Temperature}"
 
@@ -58,7 +58,7 @@ module Distillation =
     let seeing (view: Example -> Example) (teacher: Teacher) : Teacher = { teacher with View = Some view }
 
     /// KL and cross-entropy of each token, from the logits of student and teacher. [n, vocabulary] → [n], [n]
-    let private ofLogits (options: DistillationOptions) (student: Tensor) (teacher: Tensor) (targets: Tensor) =
+    let private ofLogits (options: DistillationLossOptions) (student: Tensor) (teacher: Tensor) (targets: Tensor) =
         let temperature = float32 options.Temperature
         let logP = (teacher / temperature).log_softmax 1L
         let logQ = (student / temperature).log_softmax 1L
@@ -69,7 +69,7 @@ module Distillation =
 
         struct (kl, entropy)
 
-    let private mixed (options: DistillationOptions) (kl: Tensor) (entropy: Tensor) =
+    let private mixed (options: DistillationLossOptions) (kl: Tensor) (entropy: Tensor) =
         kl * float32 (options.Weight * options.Temperature * options.Temperature)
         + entropy * float32 (1.0 - options.Weight)
 
@@ -81,7 +81,7 @@ module Distillation =
     /// <param name="hidden">What the student's reads. [n, hidden]</param>
     /// <param name="targets">The tokens themselves. [n] int64</param>
     let plain
-        (options: DistillationOptions)
+        (options: DistillationLossOptions)
         (teacherHead: LanguageHead)
         (head: LanguageHead)
         (teacherHidden: Tensor)
@@ -99,7 +99,7 @@ module Distillation =
 
     /// n times the gradient of the mean loss with respect to the map's output: w T (q − p) + (1 − w) (softmax − one-hot), under
     /// the derivative of the student's cap.
-    let private slope (options: DistillationOptions) (head: LanguageHead) (student: Tensor) teacher (targets: Tensor) =
+    let private slope (options: DistillationLossOptions) (head: LanguageHead) (student: Tensor) teacher (targets: Tensor) =
         let temperature = float32 options.Temperature
 
         let toTeacher =
@@ -186,7 +186,7 @@ module Distillation =
     /// <param name="hidden">What the student's reads. [n, hidden]</param>
     /// <param name="targets">The tokens themselves. [n] int64</param>
     let fused
-        (options: DistillationOptions)
+        (options: DistillationLossOptions)
         (teacherHead: LanguageHead)
         (head: LanguageHead)
         (teacherHidden: Tensor)
@@ -253,7 +253,7 @@ module Distillation =
     /// <exception cref="T:System.ArgumentException">
     /// An option is out of range; the teacher has another vocabulary; or its rows score other tokens.
     /// </exception>
-    let loss (options: DistillationOptions) (teacher: Teacher) (tuned: Tuned) : Loss =
+    let loss (options: DistillationLossOptions) (teacher: Teacher) (tuned: Tuned) : Loss =
         let options = check options
 
         fun batch theta ->
@@ -268,7 +268,7 @@ module Distillation =
 
     /// <summary><see cref="M:Reft.Core.Distillation.loss"/> as what stands on the residual stream, e.g. for <see cref="M:Reft.Core.Recompute.loss"/>.</summary>
     /// <exception cref="T:System.ArgumentException">As of the loss.</exception>
-    let readout (options: DistillationOptions) (teacher: Teacher) : Readout =
+    let readout (options: DistillationLossOptions) (teacher: Teacher) : Readout =
         let options = check options
 
         fun batch _ context model residual ->
@@ -318,7 +318,7 @@ module Distillation =
     /// </summary>
     /// <exception cref="T:System.ArgumentException">As of the loss; or there are no scored tokens.</exception>
     let metrics
-        (options: DistillationOptions)
+        (options: DistillationLossOptions)
         (teacher: Teacher)
         (tuned: Tuned)
         (batches: Batch seq)

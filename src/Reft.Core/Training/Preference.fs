@@ -5,7 +5,7 @@ open TorchSharp
 
 /// <summary>What a preference loss makes of the rewards r of the two rows of a pair.</summary>
 [<RequireQualifiedAccess>]
-type PreferenceMethod =
+type PreferenceLoss =
     /// <summary>
     /// Direct preference optimisation (arXiv 2305.18290): −log σ(r⁺ − r⁻) with r = β (log π − log π_ref). With a smoothing ε the
     /// labels are taken to be wrong so often: −(1 − ε) log σ(r⁺ − r⁻) − ε log σ(r⁻ − r⁺).
@@ -22,10 +22,10 @@ type PreferenceMethod =
     | SimPo of margin: float
 
 /// <summary>How a preference is learnt.</summary>
-type PreferenceOptions =
+type PreferenceLossOptions =
     {
         /// The loss.
-        Method: PreferenceMethod
+        Method: PreferenceLoss
         /// β: the larger, the closer to the reference.
         Beta: float
     }
@@ -41,20 +41,20 @@ module Preference =
     type Reference = Batch -> Parameters -> struct (Context * Transformer)
 
     /// <summary>DPO with β = 0.1 and labels that are always right.</summary>
-    let defaults: PreferenceOptions =
-        { Method = PreferenceMethod.Dpo 0.0
+    let defaults: PreferenceLossOptions =
+        { Method = PreferenceLoss.Dpo 0.0
           Beta = 0.1 }
 
     /// <summary>The options themselves, if they make sense.</summary>
     /// <exception cref="T:System.ArgumentException">β is not a positive number, ε is not in [0, 0.5), or γ is negative.</exception>
-    let check (options: PreferenceOptions) : PreferenceOptions =
+    let check (options: PreferenceLossOptions) : PreferenceLossOptions =
         if not (options.Beta > 0.0 && Double.IsFinite options.Beta) then
             invalidArg (nameof options) $"expected β to be a positive number, found {options.Beta}"
 
         match options.Method with
-        | PreferenceMethod.Dpo smoothing when not (smoothing >= 0.0 && smoothing < 0.5) ->
+        | PreferenceLoss.Dpo smoothing when not (smoothing >= 0.0 && smoothing < 0.5) ->
             invalidArg (nameof options) $"expected a label smoothing of 0 … 0.5 (0.5 excluded), found {smoothing}"
-        | PreferenceMethod.SimPo margin when not (margin >= 0.0 && Double.IsFinite margin) ->
+        | PreferenceLoss.SimPo margin when not (margin >= 0.0 && Double.IsFinite margin) ->
             invalidArg (nameof options) $"expected a margin of 0 or more, found {margin}"
         | _ -> options
 
@@ -83,23 +83,23 @@ module Preference =
     /// <param name="counts">How many tokens of each row are scored. [rows]</param>
     /// <param name="reference">log p of each row under the reference, where there is one. [rows]; SimPO reads none.</param>
     /// <param name="policy">log p of each row. [rows]</param>
-    let rewards (options: PreferenceOptions) (counts: Tensor) (reference: Tensor option) (policy: Tensor) : Tensor =
+    let rewards (options: PreferenceLossOptions) (counts: Tensor) (reference: Tensor option) (policy: Tensor) : Tensor =
         match options.Method, reference with
-        | PreferenceMethod.SimPo _, _ -> policy / counts * float32 options.Beta
+        | PreferenceLoss.SimPo _, _ -> policy / counts * float32 options.Beta
         | _, Some reference -> (policy - reference) * float32 options.Beta
         | _, None -> policy * float32 options.Beta
 
     /// <summary>The loss of each pair, from the difference r⁺ − r⁻ of its rewards. [pairs]</summary>
-    let ofMargins (options: PreferenceOptions) (margins: Tensor) : Tensor =
+    let ofMargins (options: PreferenceLossOptions) (margins: Tensor) : Tensor =
         let better (x: Tensor) = torch.nn.functional.logsigmoid x
 
         match options.Method with
-        | PreferenceMethod.Dpo 0.0 -> -(better margins)
-        | PreferenceMethod.Dpo smoothing ->
+        | PreferenceLoss.Dpo 0.0 -> -(better margins)
+        | PreferenceLoss.Dpo smoothing ->
             -(better margins) * float32 (1.0 - smoothing)
             - better (-margins) * float32 smoothing
-        | PreferenceMethod.Ipo -> (margins / float32 options.Beta - float32 (1.0 / (2.0 * options.Beta))).square()
-        | PreferenceMethod.SimPo margin -> -(better (margins - float32 margin))
+        | PreferenceLoss.Ipo -> (margins / float32 options.Beta - float32 (1.0 / (2.0 * options.Beta))).square()
+        | PreferenceLoss.SimPo margin -> -(better (margins - float32 margin))
 
     /// log p of the rows under the reference, where the loss has one.
     let private ofReference options (reference: Reference) batch theta =
@@ -127,7 +127,7 @@ module Preference =
     /// <see cref="M:Reft.Core.Recompute.loss"/>.
     /// </summary>
     /// <exception cref="T:System.ArgumentException">An option is out of range; or the batch has no pairs.</exception>
-    let readoutAgainst (options: PreferenceOptions) (reference: Reference) : Readout =
+    let readoutAgainst (options: PreferenceLossOptions) (reference: Reference) : Readout =
         let options = check options
 
         fun batch theta context model residual ->
@@ -145,7 +145,7 @@ module Preference =
 
     /// <summary><see cref="M:Reft.Core.Preference.loss"/> as what stands on the residual stream.</summary>
     /// <exception cref="T:System.ArgumentException">An option is out of range; or the batch has no pairs.</exception>
-    let readout (options: PreferenceOptions) (tuned: Tuned) : Readout =
+    let readout (options: PreferenceLossOptions) (tuned: Tuned) : Readout =
         readoutAgainst options (fun batch theta -> tuned |> Tuned.unedited batch theta)
 
     /// <summary>The mean loss of a batch's pairs, measured against another model.</summary>
@@ -153,7 +153,7 @@ module Preference =
     /// <param name="reference">What it is measured against, e.g. the model before its weights were tuned.</param>
     /// <param name="tuned">What is trained.</param>
     /// <exception cref="T:System.ArgumentException">An option is out of range; or the batch has no pairs.</exception>
-    let lossAgainst (options: PreferenceOptions) (reference: Reference) (tuned: Tuned) : Loss =
+    let lossAgainst (options: PreferenceLossOptions) (reference: Reference) (tuned: Tuned) : Loss =
         let options = check options
 
         fun batch theta ->
@@ -168,7 +168,7 @@ module Preference =
     /// <see cref="M:Reft.Core.TunedModule.smooth"/> gives all.
     /// </summary>
     /// <exception cref="T:System.ArgumentException">An option is out of range; or the batch has no pairs.</exception>
-    let loss (options: PreferenceOptions) (tuned: Tuned) : Loss =
+    let loss (options: PreferenceLossOptions) (tuned: Tuned) : Loss =
         lossAgainst options (fun batch theta -> tuned |> Tuned.unedited batch theta) tuned
 
     /// <summary>
@@ -182,7 +182,7 @@ module Preference =
     /// <param name="theta">The parameters.</param>
     /// <exception cref="T:System.ArgumentException">There are no pairs.</exception>
     let metricsAgainst
-        (options: PreferenceOptions)
+        (options: PreferenceLossOptions)
         (reference: Reference)
         (tuned: Tuned)
         (batches: Batch seq)
@@ -204,5 +204,5 @@ module Preference =
     /// <summary>
     /// <see cref="M:Reft.Core.Preference.metricsAgainst"/> the same model without its interventions.
     /// </summary>
-    let metrics (options: PreferenceOptions) (tuned: Tuned) (batches: Batch seq) (theta: Parameters) : Metrics =
+    let metrics (options: PreferenceLossOptions) (tuned: Tuned) (batches: Batch seq) (theta: Parameters) : Metrics =
         metricsAgainst options (fun batch theta -> tuned |> Tuned.unedited batch theta) tuned batches theta

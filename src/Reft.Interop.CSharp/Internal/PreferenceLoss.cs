@@ -36,12 +36,12 @@ internal static class PreferenceLoss
                 Core.Reps.loss(reps, tuned).ToFunc(), (batches, theta) => Core.Reps.metrics(reps, tuned, batches, theta));
         }
 
-        var core = Core.Preference.check(new Core.PreferenceOptions(
+        var core = Core.Preference.check(new Core.PreferenceLossOptions(
             options.Method switch
             {
-                PreferenceMethod.Dpo => Core.PreferenceMethod.NewDpo(options.LabelSmoothing),
-                PreferenceMethod.Ipo => Core.PreferenceMethod.Ipo,
-                PreferenceMethod.SimPo => Core.PreferenceMethod.NewSimPo(options.Margin),
+                PreferenceMethod.Dpo => Core.PreferenceLoss.NewDpo(options.LabelSmoothing),
+                PreferenceMethod.Ipo => Core.PreferenceLoss.Ipo,
+                PreferenceMethod.SimPo => Core.PreferenceLoss.NewSimPo(options.Margin),
                 _ => throw new ArgumentException($"no known method: {options.Method}", nameof(options)),
             },
             options.Beta ?? (options.Method == PreferenceMethod.SimPo ? UsualSimPoBeta : UsualBeta)));

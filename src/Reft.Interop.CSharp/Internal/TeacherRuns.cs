@@ -7,8 +7,8 @@ namespace Reft.Internal;
 /// <param name="options">How it is followed.</param>
 internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context, DistillationOptions options)
 {
-    private readonly Core.DistillationOptions _core =
-        Core.Distillation.check(new Core.DistillationOptions(options.Temperature, options.Weight));
+    private readonly Core.DistillationLossOptions _core =
+        Core.Distillation.check(new Core.DistillationLossOptions(options.Temperature, options.Weight));
 
     /// <summary>The loss of rows, by the identity of their examples: batches may be shuffled.</summary>
     /// <param name="rows">The student's examples and what they were made of; null where they stay on the disk.</param>

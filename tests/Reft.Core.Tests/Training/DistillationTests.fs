@@ -23,7 +23,7 @@ let private scored spec (theta: Parameters) (model: Transformer) (row: Example) 
 
     [ for token in row.Prompt .. row.Ids.Length - 1 -> logits[0L, int64 token - 1L], row.Ids[token] ]
 
-let private formula (options: DistillationOptions) student teacher =
+let private formula (options: DistillationLossOptions) student teacher =
     List.zip student teacher
     |> List.averageBy (fun ((z: Tensor, token: int), (t: Tensor, _)) ->
         let temperature = float32 options.Temperature

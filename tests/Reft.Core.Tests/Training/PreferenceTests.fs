@@ -11,13 +11,13 @@ open Reft.Core.Tests.Training.PairFixture
 let private methods =
     [ "DPO", { Preference.defaults with Beta = 0.7 }
       "DPO with smoothed labels",
-      { Method = PreferenceMethod.Dpo 0.2
+      { Method = PreferenceLoss.Dpo 0.2
         Beta = 0.7 }
       "IPO",
-      { Method = PreferenceMethod.Ipo
+      { Method = PreferenceLoss.Ipo
         Beta = 0.4 }
       "SimPO",
-      { Method = PreferenceMethod.SimPo 0.3
+      { Method = PreferenceLoss.SimPo 0.3
         Beta = 2.0 } ]
 
 /// The loss of a pair from log p of its rows under policy and reference, in plain numbers.
@@ -31,9 +31,9 @@ let private formula
     let h = beta * ((policyChosen - baseChosen) - (policyRejected - baseRejected))
 
     match options.Method with
-    | PreferenceMethod.Dpo smoothing -> -(1.0 - smoothing) * log (sigmoid h) - smoothing * log (sigmoid -h)
-    | PreferenceMethod.Ipo -> (h / beta - 1.0 / (2.0 * beta)) ** 2.0
-    | PreferenceMethod.SimPo margin ->
+    | PreferenceLoss.Dpo smoothing -> -(1.0 - smoothing) * log (sigmoid h) - smoothing * log (sigmoid -h)
+    | PreferenceLoss.Ipo -> (h / beta - 1.0 / (2.0 * beta)) ** 2.0
+    | PreferenceLoss.SimPo margin ->
         let reward (row: Example) logProb = beta * logProb / float row.ScoredCount
 
         -(log (sigmoid (reward chosen policyChosen - reward rejected policyRejected - margin)))
@@ -316,13 +316,13 @@ let tests =
                       "label smoothing"
                       (loss
                           { Preference.defaults with
-                              Method = PreferenceMethod.Dpo 0.5 })
+                              Method = PreferenceLoss.Dpo 0.5 })
 
                   refuses
                       "margin"
                       (loss
                           { Preference.defaults with
-                              Method = PreferenceMethod.SimPo -1.0 })
+                              Method = PreferenceLoss.SimPo -1.0 })
 
                   refuses "nothing to evaluate" (fun () ->
                       Preference.metrics Preference.defaults tuned [] (parameters ())))

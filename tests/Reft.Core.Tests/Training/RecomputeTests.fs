@@ -165,7 +165,7 @@ let tests =
 
                   let batch = Batch.create PaddingSide.Right pairs |> noisy 5L
 
-                  for method' in [ PreferenceMethod.Dpo 0.1; PreferenceMethod.Ipo; PreferenceMethod.SimPo 0.5 ] do
+                  for method' in [ PreferenceLoss.Dpo 0.1; PreferenceLoss.Ipo; PreferenceLoss.SimPo 0.5 ] do
                       let options =
                           { Preference.defaults with
                               Method = method' }
