@@ -102,7 +102,8 @@ public sealed partial class ReftModel
                 using (work)
                 {
                     using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    return new TrainingRun(theta, classifier.Parameters.TrainableCount, options, progress, stop.Token).Run(
+                    var subject = new TrainingSubject(_loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount);
+                    return new TrainingRun(subject, options, progress, _logger, stop.Token).Run(
                         () => TrainingSet.OfLabels(Model, attached, classifier, _encoder, options, data, evaluation),
                         reached => Keep(reached, attached, classifier));
                 }

@@ -41,7 +41,8 @@ public sealed partial class ReftModel
                 using (work)
                 {
                     using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    return new TrainingRun(start.Parameters, 0, options, progress, stop.Token).Run(
+                    var subject = new TrainingSubject(_loaded, start.Spec, start.Parameters, 0);
+                    return new TrainingRun(subject, options, progress, _logger, stop.Token).Run(
                         () => TrainingSet.OfLanguage(Model, start, _encoder, options, data),
                         reached => Replace(new AttachedReft(start.Spec, reached), Spec));
                 }

@@ -9,6 +9,9 @@ public sealed record TrainingOptions
     /// <summary>Passes over the data.</summary>
     public int Epochs { get; init; } = 3;
 
+    /// <summary>The steps of the run, whatever number of passes they are; null leaves it to <see cref="Epochs"/>.</summary>
+    public int? MaxSteps { get; init; }
+
     /// <summary>Rows of a batch.</summary>
     public int BatchSize { get; init; } = 8;
 
@@ -44,4 +47,7 @@ public sealed record TrainingOptions
 
     /// <summary>Steps between evaluations; each epoch ends with one where it is not given.</summary>
     public int? EvaluateEvery { get; init; }
+
+    /// <summary>What is written down on the way, and where; null writes nothing and measures no edits.</summary>
+    public TrainingLogging? Logging { get; init; }
 }

@@ -30,8 +30,20 @@ public sealed record TrainingProgress
     /// <summary>The time that the rest will take at the speed so far.</summary>
     public required TimeSpan Remaining { get; init; }
 
+    /// <summary>Whether its loss or gradient was not finite, so that it changed nothing.</summary>
+    public bool Skipped { get; init; }
+
+    /// <summary>The metrics of the evaluation data by name, where the step ended with an evaluation; else empty.</summary>
+    public IReadOnlyDictionary<string, double> Evaluation { get; init; } = new Dictionary<string, double>();
+
     /// <summary>The loss on the evaluation data, where the step ended with an evaluation.</summary>
-    public double? EvaluationLoss { get; init; }
+    public double? EvaluationLoss => Evaluation.TryGetValue("loss", out var loss) ? loss : null;
+
+    /// <summary>
+    /// How far hidden states are moved after this step, by site and position, where <see cref="TrainingOptions.Logging"/> asks
+    /// for it; else empty.
+    /// </summary>
+    public IReadOnlyList<EditMeasurement> EditNorms { get; init; } = [];
 }
 
 /// <summary>How a training run ended.</summary>
@@ -57,6 +69,12 @@ public sealed record TrainingResult
 
     /// <summary>The numbers of a classification head that were trained with them.</summary>
     public long HeadParameters { get; init; }
+
+    /// <summary>All that was measured: what <c>TrainingReport</c> shows, and what a log file holds.</summary>
+    public TrainingLog Log { get; init; } = new();
+
+    /// <summary>Why the log file or TensorBoard's is not complete, e.g. a full disk; null where it is.</summary>
+    public string? LogProblem { get; init; }
 
     /// <summary>How long it took.</summary>
     public required TimeSpan Duration { get; init; }

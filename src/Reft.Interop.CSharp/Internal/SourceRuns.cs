@@ -36,15 +36,24 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
     public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
         FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples)
     {
+        var tuned = Tuned(spec, model, examples);
+        return (batch, theta) => Core.LossModule.language(tuned, batch, theta);
+    }
+
+    /// <summary>The model with that spec, its rows reading the sources.</summary>
+    public Core.Tuned Tuned(
+        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples)
+    {
+        var tuned = Core.TunedModule.reft(spec, model);
         if (IsEmpty)
         {
-            return Core.LossModule.reft(spec, model).ToFunc();
+            return tuned;
         }
 
         var rows = examples.ToDictionary(
             pair => pair.Example, pair => pair.Row, ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
         Func<Core.Batch, Core.Context, Core.Context> prepare = (batch, context) =>
             Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], model.Device), context);
-        return Core.LossModule.reftIn(prepare.ToFSharpFunc(), spec, model).ToFunc();
+        return Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
     }
 }

@@ -1,19 +1,21 @@
 using System.Diagnostics;
+using Microsoft.Extensions.Logging;
+using Microsoft.FSharp.Collections;
 using TorchSharp;
 
 namespace Reft.Internal;
 
 /// <summary>One training run: rows → examples → steps, with clocks, and the last good parameters whatever happens.</summary>
-/// <param name="start">The parameters it begins with.</param>
-/// <param name="headParameters">How many of their trainable numbers are a classification head's.</param>
+/// <param name="subject">What is trained.</param>
 /// <param name="options">How to train.</param>
 /// <param name="progress">Told after each step.</param>
+/// <param name="logger">The application's.</param>
 /// <param name="cancel">Looked at before each step.</param>
 internal sealed class TrainingRun(
-    Core.Parameters start,
-    long headParameters,
+    TrainingSubject subject,
     TrainingOptions options,
     IProgress<TrainingProgress>? progress,
+    ILogger logger,
     CancellationToken cancel)
 {
     private const long MostRowsOfStep = 1_000_000_000;
@@ -29,7 +31,10 @@ internal sealed class TrainingRun(
         Positive(options.Epochs, nameof(options.Epochs));
         Positive(options.BatchSize, nameof(options.BatchSize));
         Positive(options.GradientAccumulation, nameof(options.GradientAccumulation));
+        Positive(options.MaxSteps ?? 1, nameof(options.MaxSteps));
         Positive(options.EvaluateEvery ?? 1, nameof(options.EvaluateEvery));
+        Positive(options.Logging?.EditNormsEvery ?? 1, "Logging.EditNormsEvery");
+        Positive(options.Logging?.EditNormRows ?? 1, "Logging.EditNormRows");
         var rows = (long)options.BatchSize * options.GradientAccumulation;
         Within(rows <= MostRowsOfStep, "BatchSize · GradientAccumulation", $"{MostRowsOfStep} or less", rows);
         Within(options.LearningRate > 0 && double.IsFinite(options.LearningRate), nameof(options.LearningRate), "a positive number", options.LearningRate);
@@ -63,23 +68,26 @@ internal sealed class TrainingRun(
         var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
         var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
-        if (steps > int.MaxValue)
+        if (options.MaxSteps is null && steps > int.MaxValue)
         {
             throw new ArgumentException(
                 $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
         }
 
         using var scope = torch.NewDisposeScope();
-        var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), start);
+        using var watch = new TrainingWatch(subject, options, set, logger);
+        watch.Begin([]);
+        var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), subject.Start);
         try
         {
-            Action<Core.FitProgress, Core.FitState> report = Report;
+            Action<Core.FitProgress, Core.FitState> report = (step, reached) => Report(watch, step, reached);
             var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
             if (set.Evaluation.Length > 0)
             {
                 task = Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
             }
 
+            task = Watched(task, watch);
             var result = Core.Fit.run(FitOptions(), task, report.ToFSharpFunc(), cancel, state);
             Core.FitStateModule.dispose(result.State);
             return new TrainingResult
@@ -89,24 +97,43 @@ internal sealed class TrainingRun(
                 TrainedRows = examples.Length,
                 SkippedRows = set.Skipped,
                 SkippedEvaluationRows = set.SkippedEvaluation,
-                TrainableParameters = start.TrainableCount - headParameters,
-                HeadParameters = headParameters,
+                TrainableParameters = subject.Start.TrainableCount - subject.HeadParameters,
+                HeadParameters = subject.HeadParameters,
+                Log = watch.End(result.End.IsCancelled ? "cancelled" : result.End.IsEarlyStopped ? "early_stopped" : "completed", _clock.Elapsed),
+                LogProblem = watch.Problem,
                 Duration = _clock.Elapsed,
             };
         }
         catch (Core.TrainingDivergedException e)
         {
+            watch.Fail(e, _clock.Elapsed);
             throw new DivergenceException(e.Step, e);
+        }
+        catch (Exception e)
+        {
+            watch.Fail(e, _clock.Elapsed);
+            throw;
         }
         finally
         {
             Core.TrainStateModule.dispose(state);
             if (_lastGood is not null)
             {
-                keep(Core.ParametersModule.keep(start.OfVector(_lastGood)));
+                keep(Core.ParametersModule.keep(subject.Start.OfVector(_lastGood)));
                 _lastGood.Dispose();
             }
         }
+    }
+
+    private static Core.FitTask Watched(Core.FitTask task, TrainingWatch watch)
+    {
+        if (task.Evaluate.ValueOrNull() is not { } evaluate)
+        {
+            return task;
+        }
+
+        Func<Core.Parameters, FSharpList<Tuple<string, double>>> watched = theta => watch.Evaluating(() => evaluate.Invoke(theta));
+        return Core.FitTaskModule.evaluating(watched.ToFSharpFunc(), task);
     }
 
     private Core.FitOptions FitOptions()
@@ -114,7 +141,7 @@ internal sealed class TrainingRun(
         var constants = Core.AdamW.defaults;
         return new Core.FitOptions(
             epochs: options.Epochs,
-            maxSteps: null,
+            maxSteps: options.MaxSteps.ToOption(),
             batchSize: options.BatchSize,
             accumulate: options.GradientAccumulation,
             weighting: Core.BatchWeighting.ByTerms,
@@ -131,7 +158,7 @@ internal sealed class TrainingRun(
             selection: null);
     }
 
-    private void Report(Core.FitProgress step, Core.FitState state)
+    private void Report(TrainingWatch watch, Core.FitProgress step, Core.FitState state)
     {
         // The next state replaces this one, and a failing step gives none: a copy survives both.
         _lastGood?.Dispose();
@@ -151,8 +178,10 @@ internal sealed class TrainingRun(
             TokensPerSecond = _tokens / elapsed.TotalSeconds,
             Elapsed = elapsed,
             Remaining = elapsed / taken * (step.TotalSteps - taken),
-            EvaluationLoss = step.Evaluation.IsEmpty ? null : step.Evaluation.Head.Item2,
+            Skipped = step.Report.Skipped,
+            Evaluation = step.Evaluation.ToDictionary(metric => metric.Item1, metric => metric.Item2),
         };
+        entry = watch.Step(entry, step.Report.Tokens, state.Train.Parameters);
         _history.Add(entry);
         progress?.Report(entry);
     }

@@ -15,6 +15,9 @@ internal sealed record TrainingSet(
     int SkippedEvaluation,
     Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
 {
+    /// <summary>The rows on which edits are measured; null where nothing is edited.</summary>
+    public EditProbe? Probe { get; init; }
+
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
         Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
@@ -34,7 +37,18 @@ internal sealed record TrainingSet(
         var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
         var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
         return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)));
+            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)))
+        {
+            Probe = Probed(),
+        };
+
+        EditProbe? Probed()
+        {
+            var (rows, sources) = evaluating.Length > 0
+                ? (evaluating, options.EvaluationData?.Sources ?? [])
+                : (training, data.Sources);
+            return ProbeOf(options, new SourceRuns(sources).Tuned(start.Spec, model, rows), Examples(rows));
+        }
 
         ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
         {
@@ -67,11 +81,19 @@ internal sealed record TrainingSet(
         var targets = new RowTargets(classifier.Task);
         var held = Examples(evaluation?.Rows ?? []);
         var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
-        return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held));
+        return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held))
+        {
+            Probe = ProbeOf(options, Core.TunedModule.reft(attached?.Spec ?? [], model), held.Length > 0 ? held : Examples(data.Rows)),
+        };
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
             [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
     }
+
+    private static EditProbe? ProbeOf(TrainingOptions options, Core.Tuned tuned, Core.Example[] rows) =>
+        options.Logging is { EditNormsEvery: not null } logging
+            ? new EditProbe(tuned, [.. rows.Take(logging.EditNormRows)], options.BatchSize)
+            : null;
 
     // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
     private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(
