@@ -70,7 +70,7 @@ public sealed record TrainingResult
     /// <summary>The numbers of a classification head that were trained with them.</summary>
     public long HeadParameters { get; init; }
 
-    /// <summary>All that was measured: what <c>TrainingReport</c> shows, and what a log file holds.</summary>
+    /// <summary>All that was measured: what <see cref="TrainingReport"/> shows, and what a log file holds.</summary>
     public TrainingLog Log { get; init; } = new();
 
     /// <summary>Why the log file or TensorBoard's is not complete, e.g. a full disk; null where it is.</summary>
