@@ -6,7 +6,7 @@ open TorchSharp
 
 type Arguments =
     {
-        /// ratios, pyreft, load, edit, int8, scale, tokens or all.
+        /// ratios, pyreft, methods, load, edit, int8, scale, tokens or all.
         Command: string
         /// A smoke run: a few rounds, few steps. Its figures mean nothing.
         Quick: bool
@@ -18,6 +18,10 @@ type Arguments =
         Dtypes: string list
         /// The models of `ratios`: small, pyreft or both.
         Models: string list
+        /// Of `methods`, in a child: which method and which setting's memory is measured.
+        Case: string option
+        /// Where `methods` writes its plot.
+        Plot: string option
         /// Optimizer steps of the memory comparison of `ratios`.
         Steps: int option
         /// Where `load` writes its checkpoint; a fresh temporary folder where not given.
@@ -35,12 +39,14 @@ let usage =
 
   ratios   a LoReFT step, its interventions and a decoded token ÷ the same without; memory over many steps
   pyreft   the configuration on which pyreft was measured: step ÷ its matrix products, generation, peak memory
+  methods  LoReFT, LoRA, full fine-tuning and a plain forward pass, at equal work: time, memory, and what was predicted;
+           over model size, sequence length, layers, positions and rank
   load     a random checkpoint of the shape of Llama-3.2-1B: loading, memory, scoring, generating, training
   edit     one LoReFT edit with its gradient at the width of a 7B model, against the formula as pyreft writes it
   int8     the model of this repository with int8 weights: what that costs in accuracy, and saves
   scale    a random checkpoint of the shape of Llama-2-7B, as stored and as int8: memory, bytes read, scoring, a LoReFT step
   tokens   real vocabularies on one thread: tokens per second, loading, memory (needs the target install-vocabularies)
-  all      ratios, pyreft, edit and int8, and load unless --quick
+  all      ratios, pyreft, methods, edit and int8, and load unless --quick
 
   --quick            a smoke run in a few rounds: it shows that everything runs, its figures mean nothing
   --threads N        libtorch's threads (default 2)
@@ -52,6 +58,7 @@ let usage =
                      used (default: a new folder in the system's temporary folder)
                      of tokens: where the vocabularies are (default: REFT_NPM_PACKAGES, or artifacts/vocabularies)
   --weights NAME     of scale: stored, int8 or both (default both)
+  --plot FILE        of methods: where the growth is plotted, .svg or .png
   --keep             of load and scale: leave the checkpoint where it is"""
 
 let private defaults command =
@@ -61,6 +68,8 @@ let private defaults command =
       Rounds = None
       Dtypes = [ "fp32"; "bf16" ]
       Models = [ "small"; "pyreft" ]
+      Case = None
+      Plot = None
       Steps = None
       Folder = None
       Weights = [ "stored"; "int8" ]
@@ -117,13 +126,15 @@ let rec private read (options: Arguments) (rest: string list) =
             { options with
                 Weights = oneOrBoth "--weights" [ "stored"; "int8" ] text }
             rest
+    | "--case" :: name :: rest -> read { options with Case = Some name } rest
+    | "--plot" :: path :: rest -> read { options with Plot = Some path } rest
     | "--folder" :: folder :: rest -> read { options with Folder = Some folder } rest
     | other :: _ -> invalidArg other $"unknown option or missing value: {other}"
 
 /// The arguments, or what is wrong with them.
 let parse (args: string list) : Result<Arguments, string> =
     match args with
-    | ("ratios" | "pyreft" | "load" | "edit" | "int8" | "scale" | "tokens" | "all" as command) :: rest ->
+    | ("ratios" | "pyreft" | "methods" | "load" | "edit" | "int8" | "scale" | "tokens" | "all" as command) :: rest ->
         try
             read (defaults command) rest |> Ok
         with :? ArgumentException as e ->
@@ -149,6 +160,8 @@ let again (options: Arguments) : string list =
           "--keep"
       yield! given "--rounds" options.Rounds
       yield! given "--steps" options.Steps
+      yield! given "--case" options.Case
+      yield! given "--plot" options.Plot
       yield! given "--folder" options.Folder
       yield! choice "--weights" options.Weights
       yield! choice "--dtype" options.Dtypes

@@ -1,8 +1,6 @@
 /// One LoReFT edit with its gradient, ours against the formula as pyreft writes it, at the size of a 7B model's layer.
 module Reft.Benchmarks.Edit
 
-open System.IO
-open System.Runtime.InteropServices
 open TorchSharp
 open Reft.Core
 open Reft.Benchmarks.Arguments
@@ -71,28 +69,6 @@ let private expectSame (a: Way) (b: Way) (h: Tensor) =
         if not (error < 1e-4f) then
             invalidOp $"the two ways must give the same rows: their relative difference is {error}")
 
-[<StructLayout(LayoutKind.Sequential)>]
-[<Struct>]
-type private Mallinfo =
-    val Arena: unativeint
-    val FreeChunks: unativeint
-    val FastChunks: unativeint
-    val MappedChunks: unativeint
-    val Mapped: unativeint
-    val MaximumUsed: unativeint
-    val FastBytes: unativeint
-    val InUse: unativeint
-    val Free: unativeint
-    val Releasable: unativeint
-
-[<DllImport("libc", EntryPoint = "mallinfo2")>]
-extern Mallinfo private mallinfo2()
-
-/// What the C library's allocator has handed out, in MB (10⁶ bytes).
-let private inUse () =
-    let info = mallinfo2 ()
-    float (info.InUse + info.Mapped) / 1e6
-
 /// What the parameters and constants take, what the forward pass holds for the backward pass, and how far one whole edit
 /// raises the resident peak, in MB.
 let private memory (way: Way) =
@@ -103,19 +79,15 @@ let private memory (way: Way) =
         let h, gradient = draw 2L width, draw 3L width
         let leaf, rows = Autograd.variable way.Theta.Vector, Autograd.variable h
         Machine.settle ()
-        let before = inUse ()
+        let before = Heap.inUse ()
 
         let held =
             Scope.free (fun () ->
                 let edited = way.Apply (way.Theta.OfVector leaf) rows
-                let held = inUse () - before - 4e-6 * float (edited.numel ())
+                let held = Heap.inUse () - before - 4e-6 * float (edited.numel ())
                 held)
 
-        // 5 resets the peak (proc(5), clear_refs).
-        File.WriteAllText("/proc/self/clear_refs", "5")
-        let resident = Machine.memory "VmRSS"
-        edit way h gradient ()
-        parameters, held, Machine.memory "VmHWM" - resident)
+        parameters, held, Heap.rise (edit way h gradient))
 
 let private warm () =
     // The code of every operation is read from its file before memory is counted.

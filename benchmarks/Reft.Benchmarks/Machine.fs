@@ -77,8 +77,7 @@ let settle () : unit =
     GC.WaitForPendingFinalizers()
     GC.Collect()
 
-/// Runs this program again, as a process of its own whose memory is seen alone; its output is this one's.
-let child (command: string) (arguments: string list) : int =
+let private again (command: string) (arguments: string list) =
     let self =
         match Environment.ProcessPath with
         | null -> invalidOp "the path of this program is unknown, so that it cannot start itself again"
@@ -93,9 +92,29 @@ let child (command: string) (arguments: string list) : int =
     for argument in command :: arguments do
         start.ArgumentList.Add argument
 
+    start
+
+let private started (start: ProcessStartInfo) =
     match Process.Start start with
-    | null -> invalidOp $"{self} could not be started"
-    | child ->
-        use child = child
-        child.WaitForExit()
-        child.ExitCode
+    | null -> invalidOp $"{start.FileName} could not be started"
+    | child -> child
+
+/// Runs this program again, as a process of its own whose memory is seen alone; its output is this one's.
+let child (command: string) (arguments: string list) : int =
+    use child = again command arguments |> started
+    child.WaitForExit()
+    child.ExitCode
+
+/// The same, and what it printed.
+let childOutput (command: string) (arguments: string list) : string =
+    let start = again command arguments
+    start.RedirectStandardOutput <- true
+    use child = started start
+    let output = child.StandardOutput.ReadToEnd()
+    child.WaitForExit()
+
+    if child.ExitCode <> 0 then
+        let all = String.Join(' ', arguments)
+        invalidOp $"a measuring process ended with {child.ExitCode}: {command} {all}"
+
+    output

@@ -8,6 +8,7 @@ let private run (options: Arguments) =
     match options.Command with
     | "ratios" -> Ratios.run options
     | "pyreft" -> Pyreft.run options
+    | "methods" -> Methods.run options
     | "load" -> Load.run options
     | "edit" -> Edit.run options
     | "int8" -> Int8Cost.run options
@@ -17,6 +18,7 @@ let private run (options: Arguments) =
         // Each in a process of its own, as when it is run alone.
         [ "ratios"
           "pyreft"
+          "methods"
           "edit"
           "int8"
           if not options.Quick then

@@ -93,7 +93,7 @@ internal static class TrainCommand
             [
                 .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
                 Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie,
-                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. Model.How, Json,
+                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. Model.How, Json,
             ]);
         command.Validators.Add(result =>
         {
@@ -101,6 +101,8 @@ internal static class TrainCommand
             {
                 result.AddError("Expected --tie or --untie, found both.");
             }
+
+            TrainingFlags.Check(result, result.GetValue(EvalData) is not null);
         });
         command.SetAction(RunAsync);
         return command;
@@ -113,8 +115,9 @@ internal static class TrainCommand
         ReftIntervention intervention;
         try
         {
-            intervention = Intervention(
-                parsed.GetValue(Method) ?? Loreft, parsed.GetValue(Rank), parsed.GetValue(MethodOptions) ?? []);
+            intervention = TrainingFlags.Drop(
+                parsed,
+                Intervention(parsed.GetValue(Method) ?? Loreft, parsed.GetValue(Rank), parsed.GetValue(MethodOptions) ?? []));
         }
         catch (ArgumentException e)
         {
@@ -136,7 +139,7 @@ internal static class TrainCommand
 
         using var model = Load(modelFolder, parsed, intervention);
         task.Prepare(model);
-        var options = Options(parsed, model.Config.ContextLength);
+        var options = TrainingFlags.Apply(parsed, Options(parsed, model.Config.ContextLength), folder.Path);
 
         HeldOutScore? before;
         try
@@ -162,7 +165,7 @@ internal static class TrainCommand
         folder.Save(model);
         Terminal.Say(
             result.Cancelled
-                ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}"
+                ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}{(options.Checkpoints is null ? "" : "; --resume goes on from there")}"
                 : $"saved the adapter in {folder.Path}");
         var outcome = new TrainOutcome(folder.Path, described, result, before, After(model, task, options, result, signals.Token));
         if (parsed.GetValue(Json))

@@ -11,14 +11,38 @@ internal sealed record TrainOutcome(
     {
         json.WriteString("output", Output);
         json.WriteBoolean("cancelled", Result.Cancelled);
+        json.WriteString("end", Result.End switch
+        {
+            TrainingEnd.EarlyStopped => "early_stopped",
+            TrainingEnd.Cancelled => "cancelled",
+            _ => "completed",
+        });
+        json.WriteNumberOrNull("resumed_from", Result.Resumed?.Step);
+        json.WriteTexts("warnings", Result.Warnings);
         json.WriteNumber("steps", Result.History.Count);
         json.WriteStartArray("losses");
         foreach (var step in Result.History)
         {
-            json.WriteNumberValue(step.Loss);
+            if (step.Skipped && !double.IsFinite(step.Loss))
+            {
+                json.WriteNullValue();
+            }
+            else
+            {
+                json.WriteNumberValue(step.Loss);
+            }
         }
 
         json.WriteEndArray();
+        if (Result.Best is { } best)
+        {
+            json.WriteStartObject("best");
+            json.WriteNumber("step", best.Step);
+            json.WriteString("metric", best.Metric);
+            json.WriteNumberOrNull("value", best.Value);
+            json.WriteEndObject();
+        }
+
         json.WriteNumberOrNull("final_loss", Result.FinalLoss);
         json.WriteStartObject("evaluation");
         json.WriteNumberOrNull("before", Before?.Loss);
@@ -46,7 +70,9 @@ internal sealed record TrainOutcome(
         FormattableString[] lines =
         [
             $"adapter         {Output}",
-            $"steps           {Result.History.Count}",
+            $"steps           {Result.History.Count}{(Result.End == TrainingEnd.EarlyStopped ? ", stopped early" : "")}",
+            .. Result.Resumed is { } from ? (FormattableString[])[$"resumed         after step {from.Step}"] : [],
+            .. Result.Best is { } best ? (FormattableString[])[$"best            {best.Metric} {best.Value:0.0000} after step {best.Step}"] : [],
             $"loss            {Result.History[0].Loss:0.0000} → {Result.FinalLoss:0.0000}",
             .. Changed("held-out loss", Before?.Loss, After?.Loss),
             .. Changed("accuracy", Before?.Accuracy, After?.Accuracy),

@@ -49,7 +49,9 @@ internal sealed class LanguageTask(TrainingData data, TrainingData? heldOut) : T
 
     public override HeldOutScore? After(
         ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop) =>
-        result.EvaluationLoss is { } loss ? new(loss) : null;
+        heldOut is null ? null
+        : result is { Best: null, EvaluationLoss: { } loss } ? new(loss)
+        : Measure(model, options, stop);
 }
 
 /// <summary>Labels or numbers of whole rows.</summary>

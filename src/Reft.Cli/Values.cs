@@ -82,7 +82,8 @@ internal static class Values
             ? number
             : throw new ArgumentException($"expected {expected}, found '{text}'");
 
-    private static T? Read<T>(ArgumentResult result, Func<string, T> read)
+    /// <summary>What the one token of an option means; what its reader throws becomes an error of the command line.</summary>
+    public static T? Read<T>(ArgumentResult result, Func<string, T> read)
     {
         if (result.Tokens is not [var token])
         {

@@ -58,12 +58,15 @@ public sealed partial class ReftModel
     /// <param name="evaluation">Labelled rows that are only evaluated.</param>
     /// <param name="progress">Told after each step.</param>
     /// <param name="cancellationToken">
-    /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, and the
-    /// result says <see cref="TrainingResult.Cancelled"/>.
+    /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, or the best where
+    /// <see cref="TrainingOptions.BestModel"/> asks for them, and the result says <see cref="TrainingResult.Cancelled"/>.
     /// </param>
     /// <exception cref="InvalidOperationException">There is nothing to train, or the model is in use.</exception>
     /// <exception cref="ArgumentException">An option is out of range, or there is no row to learn from.</exception>
-    /// <exception cref="InvalidDataException">A row is not one to train on: the message names it and its field.</exception>
+    /// <exception cref="InvalidDataException">
+    /// A row is not one to train on: the message names it and its field. Or the checkpoints are of another run, or damaged.
+    /// </exception>
+    /// <exception cref="IOException">A checkpoint cannot be written, or would replace a run that was broken off.</exception>
     /// <exception cref="DivergenceException">The loss or the gradient is not finite: the model keeps the parameters before that step.</exception>
     public Task<TrainingResult> FitClassifierAsync(
         ClassificationData data,
@@ -102,7 +105,8 @@ public sealed partial class ReftModel
                 using (work)
                 {
                     using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    var subject = new TrainingSubject(_loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount);
+                    var subject = new TrainingSubject(
+                        _loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount);
                     return new TrainingRun(subject, options, progress, _logger, stop.Token).Run(
                         () => TrainingSet.OfLabels(Model, attached, classifier, _encoder, options, data, evaluation),
                         reached => Keep(reached, attached, classifier));

@@ -13,15 +13,18 @@ public sealed partial class ReftModel
     /// <param name="options">How to train.</param>
     /// <param name="progress">Told after each step.</param>
     /// <param name="cancellationToken">
-    /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, and the
-    /// result says <see cref="TrainingResult.Cancelled"/>.
+    /// Ends the run before its next step. That is no error: the model keeps the parameters of the last step, or the best where
+    /// <see cref="TrainingOptions.BestModel"/> asks for them, and the result says <see cref="TrainingResult.Cancelled"/>.
     /// </param>
     /// <exception cref="InvalidOperationException">
     /// Nothing is attached, the model is in use, or edits meet in a short prompt; or the model predicts no next token, as an
     /// encoder: see <see cref="FitClassifierAsync"/>.
     /// </exception>
     /// <exception cref="ArgumentException">An option is out of range, or there is no row to learn from.</exception>
-    /// <exception cref="InvalidDataException">A row is not of a form to train on: the message names it and its field.</exception>
+    /// <exception cref="InvalidDataException">
+    /// A row is not of a form to train on: the message names it and its field. Or the checkpoints are of another run, or damaged.
+    /// </exception>
+    /// <exception cref="IOException">A checkpoint cannot be written, or would replace a run that was broken off.</exception>
     /// <exception cref="DivergenceException">The loss or the gradient is not finite: the model keeps the parameters before that step.</exception>
     public Task<TrainingResult> FitAsync(
         TrainingData data,

@@ -46,14 +46,39 @@ public sealed record TrainingProgress
     public IReadOnlyList<EditMeasurement> EditNorms { get; init; } = [];
 }
 
+/// <summary>Why a training run ended.</summary>
+public enum TrainingEnd
+{
+    /// <summary>All steps were taken.</summary>
+    Completed,
+
+    /// <summary>The metric had not become better for as long as <see cref="BestModel.Patience"/> says.</summary>
+    EarlyStopped,
+
+    /// <summary>It was cancelled.</summary>
+    Cancelled,
+}
+
 /// <summary>How a training run ended.</summary>
 public sealed record TrainingResult
 {
-    /// <summary>One entry per step.</summary>
+    /// <summary>One entry per step, those before a break included.</summary>
     public required IReadOnlyList<TrainingProgress> History { get; init; }
 
-    /// <summary>Whether it was cancelled before its end; the model then has the parameters of the last step taken.</summary>
+    /// <summary>Whether it was cancelled before its end; the model then has the parameters of the last step taken, or the best.</summary>
     public required bool Cancelled { get; init; }
+
+    /// <summary>Why it ended.</summary>
+    public TrainingEnd End { get; init; }
+
+    /// <summary>From where it went on; null if it started afresh.</summary>
+    public TrainingResumption? Resumed { get; init; }
+
+    /// <summary>The best evaluation, whose parameters the model has; null where none is chosen.</summary>
+    public BestEvaluation? Best { get; init; }
+
+    /// <summary>What to know about the run; empty if all is well.</summary>
+    public IReadOnlyList<string> Warnings => Resumed?.Warnings ?? [];
 
     /// <summary>Rows that were trained on.</summary>
     public required int TrainedRows { get; init; }

@@ -63,9 +63,9 @@ let spans (mask: Tensor) : RowSpan[] =
         |> Array.chunkBySize columns
 
     ones
-    |> Array.map (fun row ->
+    |> Array.mapi (fun number row ->
         let length = int (Array.sum row)
-        RowSpan.contiguous (Array.IndexOf(row, 1L)) length length)
+        RowSpan.contiguous number (Array.IndexOf(row, 1L)) length length)
 
 /// Runs a test body in a folder of its own, deleted afterwards, and a dispose scope.
 let inTemporaryFolder (body: string -> unit) : unit =

@@ -19,20 +19,28 @@ type Batch =
         Ids: int64[]
         /// Padded length.
         Columns: int
-        /// Where each row's tokens and prompt are.
+        /// Where each example's tokens and prompt are: one for each of <c>Examples</c>.
         Spans: RowSpan[]
         /// The flat indices (row × Columns + column) of the tokens whose <i>next</i> token is scored.
         Scored: int64[]
         /// That next token, for each of <c>Scored</c>.
         Targets: int64[]
-        /// What it was made of, row by row: by identity it says which row of a dataset each row is, also after shuffling.
+        /// What it was made of, in the order of <c>Spans</c>: by identity it says which row of a dataset each is, also after
+        /// shuffling.
         Examples: Example[]
         /// The random state of dropout and other noise; <c>None</c> outside training. The trainer gives each its own.
         Random: Rng option
     }
 
-    /// <summary>The number of rows.</summary>
-    member batch.Rows = batch.Spans.Length
+    /// <summary>The number of rows of its tensors: of examples, where none is packed.</summary>
+    member batch.Rows =
+        if batch.Columns = 0 then
+            0
+        else
+            batch.Ids.Length / batch.Columns
+
+    /// <summary>Whether some row holds several examples.</summary>
+    member batch.IsPacked = batch.Rows < batch.Spans.Length
 
     /// <summary>The number of tokens that are not padding.</summary>
     member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
@@ -48,7 +56,7 @@ type Batch =
             |> Array.filter (fun example -> example.Target.IsSome)
             |> Array.length
 
-    /// <summary>For each row the numbers of the subspaces that act; empty where all do in every row.</summary>
+    /// <summary>For each example the numbers of the subspaces that act; empty where all do in every one.</summary>
     member batch.Subspaces: int list[] =
         if batch.Examples |> Array.forall (fun example -> example.Subspaces.IsEmpty) then
             [||]
@@ -59,9 +67,10 @@ type Batch =
 [<RequireQualifiedAccess>]
 module Batch =
 
-    /// <summary>Examples as a batch, padded on a side.</summary>
-    /// <exception cref="T:System.ArgumentException">There is no example, or an example has no tokens.</exception>
-    let create (padding: PaddingSide) (examples: Example list) : Batch =
+    /// Rows of examples that stand one after another, padded on a side.
+    let private ofRows (padding: PaddingSide) (rows: Example list list) : Batch =
+        let examples = List.concat rows
+
         if examples.IsEmpty then
             invalidArg (nameof examples) "expected at least one example in a batch, found none"
 
@@ -70,18 +79,30 @@ module Batch =
             if example.Ids.Length = 0 then
                 invalidArg (nameof examples) $"expected at least one token in each row, found none in row {row}")
 
-        let columns = examples |> List.map (fun e -> e.Ids.Length) |> List.max
-        let ids = Array.zeroCreate<int64>(examples.Length * columns)
+        let width (row: Example list) =
+            row |> List.sumBy (fun example -> example.Ids.Length)
+
+        let columns = rows |> List.map width |> List.max
+        let ids = Array.zeroCreate<int64>(rows.Length * columns)
         let scored, targets = ResizeArray(), ResizeArray()
 
-        let spans =
-            examples
-            |> List.mapi (fun row example ->
-                let start =
-                    match padding with
-                    | PaddingSide.Right -> 0
-                    | PaddingSide.Left -> columns - example.Ids.Length
+        let places =
+            [ for number, row in List.indexed rows do
+                  let start =
+                      match padding with
+                      | PaddingSide.Right -> 0
+                      | PaddingSide.Left -> columns - width row
 
+                  let starts =
+                      row |> List.scan (fun start example -> start + example.Ids.Length) start
+
+                  yield!
+                      List.zip row (List.truncate row.Length starts)
+                      |> List.map (fun (e, s) -> number, s, e) ]
+
+        let spans =
+            places
+            |> List.map (fun (row, start, example) ->
                 let first = row * columns + start
 
                 for token in 0 .. example.Ids.Length - 1 do
@@ -92,7 +113,7 @@ module Batch =
                         scored.Add(int64 (first + token - 1))
                         targets.Add(int64 example.Labels[token])
 
-                RowSpan.contiguous start example.Prompt example.Ids.Length)
+                RowSpan.contiguous row start example.Prompt example.Ids.Length)
             |> List.toArray
 
         { Ids = ids
@@ -103,6 +124,39 @@ module Batch =
           Examples = List.toArray examples
           Random = None }
 
+    /// <summary>Examples as a batch, each in a row of its own, padded on a side.</summary>
+    /// <exception cref="T:System.ArgumentException">There is no example, or an example has no tokens.</exception>
+    let create (padding: PaddingSide) (examples: Example list) : Batch =
+        examples |> List.map List.singleton |> ofRows padding
+
+    /// <summary>
+    /// Examples as a batch of rows of at most <paramref name="columns"/> tokens: each follows the one before it in the same
+    /// row where it fits, else it begins the next. No example sees another, and each has positions of its own, so that
+    /// losses and gradients are those of the unpacked batch. For training and scoring; generation has no packed rows.
+    /// </summary>
+    /// <param name="columns">The most tokens of a row.</param>
+    /// <param name="padding">On which side rows are padded.</param>
+    /// <param name="examples">The examples, in the order in which they are to stand.</param>
+    /// <exception cref="T:System.ArgumentException">There is no example, or one has no tokens or more than a row takes.</exception>
+    let pack (columns: int) (padding: PaddingSide) (examples: Example list) : Batch =
+        examples
+        |> List.iteri (fun number example ->
+            if example.Ids.Length > columns then
+                invalidArg
+                    (nameof examples)
+                    $"example {number} has {example.Ids.Length} tokens, more than a packed row of {columns} takes: shorten it, or pack longer rows")
+
+        ((0, []), examples)
+        ||> List.fold (fun (filled, rows) example ->
+            match rows with
+            | row :: earlier when filled + example.Ids.Length <= columns ->
+                filled + example.Ids.Length, (example :: row) :: earlier
+            | _ -> example.Ids.Length, [ example ] :: rows)
+        |> snd
+        |> List.rev
+        |> List.map List.rev
+        |> ofRows padding
+
     /// The segments of all columns, the first at padding; nothing where no row has any. [batch, seq] int64
     let private segments (device: TorchSharp.torch.Device) (batch: Batch) =
         if batch.Examples |> Array.forall (fun example -> example.Segments.Length = 0) then
@@ -111,10 +165,12 @@ module Batch =
             let numbers = Array.zeroCreate<int64>(batch.Rows * batch.Columns)
 
             batch.Examples
-            |> Array.iteri (fun row example ->
+            |> Array.iteri (fun number example ->
+                let span = batch.Spans[number]
+
                 example.Segments
                 |> Array.iteri (fun token segment ->
-                    numbers[row * batch.Columns + batch.Spans[row].Column token] <- int64 segment))
+                    numbers[span.Row * batch.Columns + span.Column token] <- int64 segment))
 
             Some(
                 Scope.run (fun () ->

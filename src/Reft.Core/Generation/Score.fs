@@ -24,10 +24,10 @@ module Score =
 
         let places, targets =
             batch.Spans
-            |> Array.mapi (fun row span ->
+            |> Array.map (fun span ->
                 [| for token in 0 .. span.Length - 2 ->
                        let flat (token: int) =
-                           int64 (row * batch.Columns + span.Column token)
+                           int64 (span.Row * batch.Columns + span.Column token)
 
                        flat token, batch.Ids[int (flat (token + 1))] |])
             |> Array.concat

@@ -142,17 +142,18 @@ module Classifier =
                 |> Seq.map (fun p -> { p with Value = theta[p.Name] })
                 |> Parameters }
 
-    /// The hidden state that the head reads of each row, fp32. [batch, seq, hidden] → [batch, hidden]
+    /// The hidden state that the head reads of each example. [batch, seq, hidden] → [examples, hidden]
     let private picked (head: SequenceHead) (context: Context) (hidden: Tensor) =
         let flat =
             context.Spans
-            |> Array.mapi (fun row span ->
+            |> Array.map (fun span ->
                 let token =
                     match head.Token with
                     | HeadToken.First -> 0
                     | HeadToken.Last -> span.Length - 1
 
-                int64 row * int64 context.Length + int64 (span.Column token - context.Offset))
+                int64 span.Row * int64 context.Length
+                + int64 (span.Column token - context.Offset))
 
         let rows = (torch.tensor flat).``to`` hidden.device
         hidden.reshape(-1L, hidden.shape[2]).index_select(0L, rows)
@@ -175,7 +176,7 @@ module Classifier =
         | None -> rows
         |> apply theta head.Output
 
-    /// <summary>Hidden states after the model's final norm → logits, fp32. [batch, seq, hidden] → [batch, labels]</summary>
+    /// <summary>Hidden states after the model's final norm → logits, fp32. [batch, seq, hidden] → [examples, labels]</summary>
     /// <param name="head">How the head computes.</param>
     /// <param name="theta">The head's parameters, perhaps among others.</param>
     /// <param name="context">The run that gave the hidden states.</param>
@@ -183,12 +184,18 @@ module Classifier =
     let logits (head: SequenceHead) (theta: Parameters) (context: Context) (hidden: Tensor) : Tensor =
         Scope.run (fun () -> hidden |> picked head context |> ofRows theta head)
 
-    /// <summary>The logits of a model's rows, fp32. [batch, seq] → [batch, labels]</summary>
+    /// <summary>The residual stream after a model's last block → logits, fp32. [batch, seq, hidden] → [examples, labels]</summary>
+    /// <remarks>The final norm sees the tokens that the head reads, and no other.</remarks>
+    let ofResidual
+        (head: SequenceHead)
+        (theta: Parameters)
+        (context: Context)
+        (model: Transformer)
+        (residual: Tensor)
+        : Tensor =
+        Scope.run (fun () -> residual |> picked head context |> model.Norm |> ofRows theta head)
+
+    /// <summary>The logits of a model's rows, fp32. [batch, seq] → [examples, labels]</summary>
     /// <remarks>The final norm sees the tokens that the head reads, and no other.</remarks>
     let run (head: SequenceHead) (theta: Parameters) (context: Context) (ids: Tensor) (model: Transformer) : Tensor =
-        Scope.run (fun () ->
-            model
-            |> Transformer.residual context ids
-            |> picked head context
-            |> model.Norm
-            |> ofRows theta head)
+        Scope.run (fun () -> model |> Transformer.residual context ids |> ofResidual head theta context model)

@@ -4,11 +4,11 @@ namespace Reft.Core
 [<NoEquality; NoComparison>]
 type internal PlacedRows =
     {
-        /// row × window length + column within the window, for each. [n]
+        /// row of the tensors × window length + column within the window, for each. [n]
         Flat: int64[]
-        /// The batch row of each. [n]
+        /// The number of the example of each: its batch row, where none is packed. [n]
         Rows: int[]
-        /// The token of each in its row. [n]
+        /// The token of each in its example. [n]
         Tokens: int[]
         /// The number of each among all those of its batch row, whatever the window. [n]; empty when unknown.
         Slots: int[]
@@ -100,7 +100,7 @@ module internal PlacedRows =
                 // pyreft's leftover slots may lie behind the prompt: in training they exist, in generation not yet.
                 if inWindow token then
                     let column = span.Column token - context.Offset
-                    flat[group].Add(int64 row * int64 context.Length + int64 column)
+                    flat[group].Add(int64 span.Row * int64 context.Length + int64 column)
                     rows[group].Add row
                     tokens[group].Add token
                     slots[group].Add(counts[group][row])

@@ -37,13 +37,13 @@ type AttentionMask =
 [<NoEquality; NoComparison>]
 type Context =
     {
-        /// One per row, over all columns.
+        /// One per example, over all columns: one per row, but several in a row of a packed batch.
         Spans: RowSpan[]
         /// The window's first column.
         Offset: int
         /// The window's number of columns (seq).
         Length: int
-        /// Each token's index in its row, without padding; 0 at padding. [batch, seq] int64
+        /// Each token's index in its example, without padding; 0 at padding. [batch, seq] int64
         PositionIds: Tensor
         /// Whether <c>PositionIds</c> is 0, 1, 2, … in every row, as under right padding.
         PlainPositions: bool
@@ -58,27 +58,27 @@ type Context =
         Cache: KvCache option
         /// How attention is computed.
         Attention: AttentionKernel
-        /// The tokens of each row, without padding, for positions that are functions of them, at least as many as the row
+        /// The tokens of each example, without padding, for positions that are functions of them, at least as many as it
         /// has so far: later ones are not read. Empty when unknown.
         Tokens: int[][]
         /// The random state of dropout and of other noise in training; <c>None</c> where nothing is to be random.
         Random: Rng option
-        /// For each row the numbers of the subspaces that act; empty where all do.
+        /// For each example the numbers of the subspaces that act; empty where all do.
         Subspaces: int list[]
         /// Activations of other runs, for interventions that read them.
         Sources: Activations list
         /// Inside an edit: where it acts.
         Site: Site option
-        /// Inside an edit: the batch row of each of its rows. [n]
+        /// Inside an edit: the number of the example that each of its rows is of: its batch row, where none is packed. [n]
         Rows: int[]
         /// Inside an edit: the number of each of its rows among all those that the placement edits in its batch row,
         /// earlier and later windows included. [n]; empty when unknown, as where a function chooses while decoding.
         Slots: int[]
-        /// Inside an edit: how many rows the placement edits in each batch row, among the tokens so far. [batch]
+        /// Inside an edit: how many rows the placement edits in each example, among the tokens so far. [batch]
         SlotCounts: int[]
     }
 
-    /// <summary>The number of rows.</summary>
+    /// <summary>The number of examples: of rows, where none is packed.</summary>
     member context.Batch = context.Spans.Length
 
 /// <summary>Making contexts.</summary>
@@ -89,25 +89,38 @@ module Context =
     let private excluded (dtype: torch.ScalarType) =
         if dtype = torch.float16 then -6e4f else -1e30f
 
-    /// The token index behind each column of [0, columns), or −1 at padding.
-    let private tokenColumns columns (span: RowSpan) =
-        let tokens = Array.create columns -1
+    /// What stands in each column of [0, columns) of each row, or −1 at padding: the index of the token in its example, and
+    /// the number of the example. Row by row.
+    let private tokenColumns columns (spans: RowSpan[]) =
+        let size = RowSpan.rowCount spans * columns
+        let tokens, owners = Array.create size -1, Array.create size -1
 
-        for token in 0 .. span.Length - 1 do
-            let column = span.Column token
+        spans
+        |> Array.iteri (fun number span ->
+            for token in 0 .. span.Length - 1 do
+                let column = span.Column token
 
-            if column < columns then
-                tokens[column] <- token
+                if column < columns then
+                    tokens[span.Row * columns + column] <- token
+                    owners[span.Row * columns + column] <- number)
 
-        tokens
+        struct (tokens, owners)
 
-    let private maskTensor (dtype: torch.ScalarType) (device: torch.Device) pattern offset length (tokens: int[][]) =
+    let private maskTensor (dtype: torch.ScalarType) (device: torch.Device) pattern offset length (spans: RowSpan[]) =
         let columns = int64 (offset + length)
-        let rows = int64 tokens.Length
+        let rows = RowSpan.rowCount spans
+        let packed = rows < spans.Length
+        let rows = int64 rows
+        let struct (tokens, owners) = tokenColumns (offset + length) spans
 
         Scope.run (fun () ->
-            let index =
-                (torch.tensor (Array.concat tokens)).``to``(device).view(rows, 1L, 1L, columns)
+            let place (numbers: int[]) =
+                (torch.tensor numbers).``to``(device).view(rows, 1L, 1L, columns)
+
+            let asked (x: Tensor) =
+                x.narrow(3L, int64 offset, int64 length).transpose(2L, 3L)
+
+            let index = place tokens
 
             let places = torch.arange (columns, dtype = torch.int32, device = device)
             let here = places.narrow(0L, int64 offset, int64 length).unsqueeze 1L // [length, 1]
@@ -118,10 +131,16 @@ module Context =
                 | AttentionPattern.Causal -> isToken.logical_and (places.le here)
                 | AttentionPattern.Sliding window ->
                     // A window counts tokens: the padding that decoding steps over is not in it.
-                    let query = index.narrow(3L, int64 offset, int64 length).transpose(2L, 3L)
-
-                    isToken.logical_and(places.le here).logical_and((query - index).lt(window.ToScalar()))
+                    isToken.logical_and(places.le here).logical_and((asked index - index).lt(window.ToScalar()))
                 | AttentionPattern.Bidirectional -> isToken
+
+            // The examples of one row do not see each other.
+            let reached =
+                if packed then
+                    let owner = place owners
+                    reached.logical_and ((asked owner).eq owner)
+                else
+                    reached
 
             // A padding query sees itself, so that no row of the softmax is empty.
             let sees = reached.logical_or (places.eq here)
@@ -148,11 +167,10 @@ module Context =
 
         let excluding () =
             spans
-            |> Array.map (tokenColumns columns)
             |> maskTensor dtype device pattern offset length
             |> AttentionMask.Excluding
 
-        // Under right padding no token sees a pad, and a single decoded token sees every column.
+        // Rows that hold several examples are not right-padded in this sense. Under right padding no token sees a pad, and a single decoded token sees every column.
         let causalAlone =
             rightPadded spans && offset = 0 || uniform offset columns spans && length = 1
 
@@ -165,18 +183,15 @@ module Context =
             AttentionMask.Everything
         | _ -> excluding ()
 
-    /// <summary>The context of columns <paramref name="offset"/> … of the rows <paramref name="spans"/>.</summary>
+    /// <summary>The context of columns <paramref name="offset"/> … of the examples <paramref name="spans"/>.</summary>
     /// <param name="device">The model's device.</param>
     /// <param name="cache">The columns before the window; <c>None</c> when the window begins at column 0.</param>
     /// <param name="offset">The window's first column.</param>
     /// <param name="length">The window's number of columns.</param>
-    /// <param name="spans">One per row.</param>
+    /// <param name="spans">One per example.</param>
     let create (device: torch.Device) (cache: KvCache option) (offset: int) (length: int) (spans: RowSpan[]) : Context =
         let columns = offset + length
         let uniform = uniform offset columns spans
-
-        let positions (row: int[]) =
-            Array.init length (fun i -> int64 (max 0 row[offset + i]))
 
         let positionIds =
             use _ = torch.NewDisposeScope()
@@ -188,9 +203,15 @@ module Context =
                         .unsqueeze(0L)
                         .expand(int64 spans.Length, -1L)
                 else
+                    let struct (tokens, _) = tokenColumns columns spans
+                    let rows = RowSpan.rowCount spans
+
                     torch
-                        .tensor(spans |> Array.collect (tokenColumns columns >> positions))
-                        .view(int64 spans.Length, int64 length)
+                        .tensor(
+                            Array.init (rows * length) (fun i ->
+                                int64 (max 0 tokens[i / length * columns + offset + i % length]))
+                        )
+                        .view(int64 rows, int64 length)
 
             host.``to``(device).MoveToOuterDisposeScope()
 

@@ -64,7 +64,9 @@ module Fit =
           EvaluateEvery = Interval.Epochs 1
           Selection = None }
 
-    let private check options (task: FitTask) =
+    /// <summary>Refuses what cannot be run, before anything is computed.</summary>
+    /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
+    let validate (options: FitOptions) (task: FitTask) : unit =
         let positive name value =
             if value < 1 then
                 invalidArg name $"expected {name} ≥ 1, found {value}"
@@ -164,7 +166,7 @@ module Fit =
             |> Array.map (
                 Array.map (fun row -> task.Examples[row])
                 >> Array.toList
-                >> Batch.create options.Padding
+                >> Batching.batch options.Batching options.Padding
             )
 
         /// Whether a run is evaluated after so many steps.
@@ -235,7 +237,7 @@ module Fit =
     /// </summary>
     /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
     let totalSteps (options: FitOptions) (task: FitTask) (rng: Rng) : int =
-        check options task
+        validate options task
         Course(options, task, rng).Total
 
     /// <summary>
@@ -259,7 +261,7 @@ module Fit =
         let mutable current = state
 
         try
-            check options task
+            validate options task
             let course = Course(options, task, state.Train.Rng)
             let total = course.Total
 

@@ -17,25 +17,24 @@ module Loss =
     /// no other position. [scored, hidden], [scored] int64
     /// </summary>
     let scored (batch: Batch) (context: Context) (model: Transformer) : struct (Tensor * Tensor) =
-        if batch.Scored.Length = 0 then
-            invalidArg (nameof batch) "no token of the batch is scored: expected at least one label that is not -100"
+        model
+        |> Transformer.residual context (Batch.ids model.Device batch)
+        |> Readout.scored batch model
 
-        let hidden = model |> Transformer.residual context (Batch.ids model.Device batch)
-        let rows = (torch.tensor batch.Scored).``to`` model.Device
-        let targets = (torch.tensor batch.Targets).``to`` model.Device
+    /// <summary>What a readout makes of the model.</summary>
+    let ofReadout (readout: Readout) (tuned: Tuned) : Loss =
+        fun batch theta ->
+            let struct (context, model) = tuned |> Tuned.attach batch theta
 
-        struct (hidden.view(-1L, int64 model.Config.Hidden).index_select(0L, rows) |> model.Norm, targets)
+            model
+            |> Transformer.residual context (Batch.ids model.Device batch)
+            |> readout batch theta context model
 
     /// <summary>
     /// The mean next-token loss of a batch's scored tokens. It has a first derivative; <see cref="M:Reft.Core.TunedModule.smooth"/>
     /// gives all.
     /// </summary>
-    let language (tuned: Tuned) : Loss =
-        fun batch theta ->
-            let struct (context, model) = tuned |> Tuned.attach batch theta
-            let head = Transformer.causalHead model
-            let struct (hidden, targets) = model |> scored batch context
-            CrossEntropy.mean context.Attention head hidden targets
+    let language (tuned: Tuned) : Loss = ofReadout Readout.language tuned
 
     /// <summary>
     /// The mean loss of rows that are labelled as a whole, by a classification head whose parameters are among those that are
@@ -43,12 +42,7 @@ module Loss =
     /// </summary>
     /// <exception cref="T:System.ArgumentException">A row has no label, or one that is not of the task.</exception>
     let sequence (classifier: Classifier) (tuned: Tuned) : Loss =
-        fun batch theta ->
-            let struct (context, model) = tuned |> Tuned.attach batch theta
-
-            model
-            |> Classifier.run classifier.Head theta context (Batch.ids model.Device batch)
-            |> SequenceLoss.mean classifier.Task batch
+        ofReadout (Readout.sequence classifier) tuned
 
     /// <summary>
     /// The next-token loss of a frozen model with a spec attached, as a function of the spec's parameters. It has a first

@@ -34,11 +34,8 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
     /// The loss of a spec whose rows read sources, by the identity of the examples that have them: batches may be shuffled.
     /// </summary>
     public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
-        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples)
-    {
-        var tuned = Tuned(spec, model, examples);
-        return (batch, theta) => Core.LossModule.language(tuned, batch, theta);
-    }
+        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
+        Core.LossModule.language(Tuned(spec, model, examples)).ToFunc();
 
     /// <summary>The model with that spec, its rows reading the sources.</summary>
     public Core.Tuned Tuned(

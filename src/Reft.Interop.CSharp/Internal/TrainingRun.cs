@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Microsoft.FSharp.Collections;
+using Microsoft.FSharp.Core;
 using TorchSharp;
 
 namespace Reft.Internal;
@@ -24,6 +26,7 @@ internal sealed class TrainingRun(
     private readonly List<TrainingProgress> _history = [];
     private long _tokens;
     private torch.Tensor? _lastGood;
+    private TrainingResumption? _resumed;
 
     /// <summary>Refuses options that Core does not see, or sees only after the rows were read.</summary>
     public static void Check(TrainingOptions options, int context)
@@ -32,9 +35,22 @@ internal sealed class TrainingRun(
         Positive(options.BatchSize, nameof(options.BatchSize));
         Positive(options.GradientAccumulation, nameof(options.GradientAccumulation));
         Positive(options.MaxSteps ?? 1, nameof(options.MaxSteps));
+        Positive(options.MaxExamples ?? 1, nameof(options.MaxExamples));
         Positive(options.EvaluateEvery ?? 1, nameof(options.EvaluateEvery));
+        Positive(options.EvaluateEveryEpochs ?? 1, nameof(options.EvaluateEveryEpochs));
+        Positive(options.BestModel?.Patience ?? 1, "BestModel.Patience");
+        Positive(options.Checkpoints?.Every ?? 1, "Checkpoints.Every");
+        Positive(options.Checkpoints?.Keep ?? 1, "Checkpoints.Keep");
         Positive(options.Logging?.EditNormsEvery ?? 1, "Logging.EditNormsEvery");
         Positive(options.Logging?.EditNormRows ?? 1, "Logging.EditNormRows");
+        Within(
+            options.EvaluateEvery is null || options.EvaluateEveryEpochs is null,
+            nameof(options.EvaluateEveryEpochs),
+            "null beside EvaluateEvery, which counts steps",
+            options.EvaluateEveryEpochs);
+        Within(options.WarmupSteps is null or >= 0, nameof(options.WarmupSteps), "0 or more", options.WarmupSteps);
+        Within(options.SkipNonFiniteSteps >= 0, nameof(options.SkipNonFiniteSteps), "0 or more", options.SkipNonFiniteSteps);
+        Within(options.BestModel is null or { MinimumChange: >= 0 }, "BestModel.MinimumChange", "0 or more", options.BestModel?.MinimumChange);
         var rows = (long)options.BatchSize * options.GradientAccumulation;
         Within(rows <= MostRowsOfStep, "BatchSize · GradientAccumulation", $"{MostRowsOfStep} or less", rows);
         Within(options.LearningRate > 0 && double.IsFinite(options.LearningRate), nameof(options.LearningRate), "a positive number", options.LearningRate);
@@ -76,30 +92,39 @@ internal sealed class TrainingRun(
 
         using var scope = torch.NewDisposeScope();
         using var watch = new TrainingWatch(subject, options, set, logger);
-        watch.Begin([]);
+        if (options.Checkpoints is not { Resume: true })
+        {
+            watch.Begin([]);
+        }
+
         var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), subject.Start);
         try
         {
-            Action<Core.FitProgress, Core.FitState> report = (step, reached) => Report(watch, step, reached);
-            var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), examples);
-            if (set.Evaluation.Length > 0)
-            {
-                task = Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
-            }
-
-            task = Watched(task, watch);
-            var result = Core.Fit.run(FitOptions(), task, report.ToFSharpFunc(), cancel, state);
+            Action<Core.Resumption, Core.FitState> resumed = (from, reached) => Resumed(watch, from, reached);
+            Action<Core.RecordedStep, Core.FitState> report = (step, reached) => Report(watch, step, reached);
+            var task = Watched(Task(set), watch);
+            var fit = FitOptions();
+            var result = Core.CheckpointedFit.run(
+                Checkpoints(set, fit, task, state), fit, task, resumed.ToFSharpFunc(), report.ToFSharpFunc(), cancel, state);
+            Keep(result.State);
+            var best = result.State.Best.ValueOrNull();
             Core.FitStateModule.dispose(result.State);
+            var end = result.End.IsCancelled ? TrainingEnd.Cancelled
+                : result.End.IsEarlyStopped ? TrainingEnd.EarlyStopped
+                : TrainingEnd.Completed;
             return new TrainingResult
             {
                 History = _history,
                 Cancelled = result.End.IsCancelled,
+                End = end,
+                Resumed = _resumed,
+                Best = best is null ? null : new BestEvaluation(best.Step, options.BestModel!.Metric, best.Value),
                 TrainedRows = examples.Length,
                 SkippedRows = set.Skipped,
                 SkippedEvaluationRows = set.SkippedEvaluation,
                 TrainableParameters = subject.Start.TrainableCount - subject.HeadParameters,
                 HeadParameters = subject.HeadParameters,
-                Log = watch.End(result.End.IsCancelled ? "cancelled" : result.End.IsEarlyStopped ? "early_stopped" : "completed", _clock.Elapsed),
+                Log = watch.End(end, _clock.Elapsed),
                 LogProblem = watch.Problem,
                 Duration = _clock.Elapsed,
             };
@@ -119,10 +144,47 @@ internal sealed class TrainingRun(
             Core.TrainStateModule.dispose(state);
             if (_lastGood is not null)
             {
-                keep(Core.ParametersModule.keep(subject.Start.OfVector(_lastGood)));
+                if (_history.Count > 0)
+                {
+                    keep(Core.ParametersModule.keep(subject.Start.OfVector(_lastGood)));
+                }
+
                 _lastGood.Dispose();
             }
         }
+    }
+
+    private Core.FitTask Task(TrainingSet set)
+    {
+        var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), set.Examples);
+        if (options.BestModel is { } best)
+        {
+            if (set.Evaluation.Length == 0)
+            {
+                throw new ArgumentException(
+                    $"BestModel chooses by '{best.Metric}' of rows that are held out, and there are none: give evaluation data");
+            }
+
+            if (!set.Metrics.Contains(best.Metric))
+            {
+                throw new ArgumentException(
+                    $"expected BestModel.Metric to be one of {string.Join(", ", set.Metrics)}, found '{best.Metric}'");
+            }
+        }
+
+        if (set.Evaluation.Length == 0)
+        {
+            return task;
+        }
+
+        if (set.Evaluate is not { } evaluate)
+        {
+            return Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
+        }
+
+        Func<Core.Parameters, FSharpList<Tuple<string, double>>> metrics =
+            theta => set.Metrics.Zip(evaluate(theta), Tuple.Create).ToFSharpList();
+        return Core.FitTaskModule.evaluating(metrics.ToFSharpFunc(), task);
     }
 
     private static Core.FitTask Watched(Core.FitTask task, TrainingWatch watch)
@@ -136,6 +198,28 @@ internal sealed class TrainingRun(
         return Core.FitTaskModule.evaluating(watched.ToFSharpFunc(), task);
     }
 
+    private FSharpOption<Core.RunCheckpoints>? Checkpoints(
+        TrainingSet set, Core.FitOptions fit, Core.FitTask task, Core.TrainState start)
+    {
+        if (options.Checkpoints is not { } checkpoints)
+        {
+            return null;
+        }
+
+        return new Core.RunCheckpoints(
+            checkpoints.Folder,
+            checkpoints.Every,
+            checkpoints.Keep,
+            checkpoints.Resume,
+            [
+                .. Core.RunFactsModule.ofRun(subject.ModelText, subject.Spec, fit, task, start),
+                Tuple.Create("Objective", set.Objective),
+                Tuple.Create("Penalty", options.Penalty?.Weight.ToString("R", CultureInfo.InvariantCulture) ?? "none"),
+                Tuple.Create("Held-out rows", Core.RunFactsModule.examples(set.Evaluation)),
+            ],
+            Core.RunFactsModule.environment(subject.Model.Model.Device));
+    }
+
     private Core.FitOptions FitOptions()
     {
         var constants = Core.AdamW.defaults;
@@ -144,30 +228,54 @@ internal sealed class TrainingRun(
             maxSteps: options.MaxSteps.ToOption(),
             batchSize: options.BatchSize,
             accumulate: options.GradientAccumulation,
-            weighting: Core.BatchWeighting.ByTerms,
+            weighting: options.AccumulationWeighting == AccumulationWeighting.Equal
+                ? Core.BatchWeighting.Equal
+                : Core.BatchWeighting.ByTerms,
             batching: Core.Batching.InOrder,
             learningRate: options.LearningRate,
-            schedule: Core.ScheduleShape.Linear,
-            warmup: Core.Warmup.NewRatio(options.WarmupRatio),
+            schedule: options.Schedule.Shape,
+            warmup: options.WarmupSteps is { } warmup ? Core.Warmup.NewSteps(warmup) : Core.Warmup.NewRatio(options.WarmupRatio),
             adamW: new Core.AdamWOptions(constants.Beta1, constants.Beta2, constants.Epsilon, options.WeightDecay),
             clipNorm: options.MaxGradientNorm.ToOption(),
-            nonFinite: Core.NonFinite.Stop,
+            nonFinite: options.SkipNonFiniteSteps is > 0 and var most ? Core.NonFinite.NewSkip(most) : Core.NonFinite.Stop,
             shuffle: options.Shuffle,
             padding: Core.PaddingSide.Right,
-            evaluateEvery: options.EvaluateEvery is { } steps ? Core.Interval.NewSteps(steps) : Core.Interval.NewEpochs(1),
-            selection: null);
+            evaluateEvery: options.EvaluateEvery is { } steps
+                ? Core.Interval.NewSteps(steps)
+                : Core.Interval.NewEpochs(options.EvaluateEveryEpochs ?? 1),
+            selection: (options.BestModel?.ToCore()).ToOption());
     }
 
-    private void Report(TrainingWatch watch, Core.FitProgress step, Core.FitState state)
+    private void Resumed(TrainingWatch watch, Core.Resumption from, Core.FitState state)
     {
-        // The next state replaces this one, and a failing step gives none: a copy survives both.
-        _lastGood?.Dispose();
-        _lastGood = state.Train.Theta.clone().DetachFromDisposeScope();
+        Keep(state);
+        _history.AddRange(from.Steps.Select(Entry));
+        _resumed = new TrainingResumption(from.Path, from.Taken, from.TotalSteps, from.Ended, [.. from.Warnings]);
+        watch.Begin(_history);
+        options.Checkpoints?.Resumed?.Invoke(_resumed);
+    }
 
+    private void Report(TrainingWatch watch, Core.RecordedStep step, Core.FitState state)
+    {
+        Keep(state);
+        var entry = watch.Step(Entry(step), step.Progress.Report.Tokens, state.Train.Parameters);
+        _history.Add(entry);
+        progress?.Report(entry);
+    }
+
+    // The next state replaces this one, and a failing step gives none: a copy survives both.
+    private void Keep(Core.FitState state)
+    {
+        _lastGood?.Dispose();
+        _lastGood = (state.Best.ValueOrNull()?.Theta ?? state.Train.Theta).clone().DetachFromDisposeScope();
+    }
+
+    private TrainingProgress Entry(Core.RecordedStep recorded)
+    {
+        var step = recorded.Progress;
+        var elapsed = TimeSpan.FromSeconds(recorded.Seconds);
         _tokens += step.Report.Tokens;
-        var elapsed = _clock.Elapsed;
-        var taken = _history.Count + 1;
-        var entry = new TrainingProgress
+        return new TrainingProgress
         {
             Step = step.Report.Step,
             TotalSteps = step.TotalSteps,
@@ -175,14 +283,11 @@ internal sealed class TrainingRun(
             Loss = step.Report.Loss,
             LearningRate = step.Report.LearningRate,
             GradientNorm = step.Report.GradientNorm,
-            TokensPerSecond = _tokens / elapsed.TotalSeconds,
-            Elapsed = elapsed,
-            Remaining = elapsed / taken * (step.TotalSteps - taken),
             Skipped = step.Report.Skipped,
+            TokensPerSecond = _tokens / recorded.Seconds,
+            Elapsed = elapsed,
+            Remaining = elapsed / step.Taken * (step.TotalSteps - step.Taken),
             Evaluation = step.Evaluation.ToDictionary(metric => metric.Item1, metric => metric.Item2),
         };
-        entry = watch.Step(entry, step.Report.Tokens, state.Train.Parameters);
-        _history.Add(entry);
-        progress?.Report(entry);
     }
 }

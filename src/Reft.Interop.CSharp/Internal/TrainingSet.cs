@@ -15,16 +15,25 @@ internal sealed record TrainingSet(
     int SkippedEvaluation,
     Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
 {
-    /// <summary>The rows on which edits are measured; null where nothing is edited.</summary>
+    /// <summary>The rows on which edits are measured; null where none are to be.</summary>
     public EditProbe? Probe { get; init; }
+
+    /// <summary>What the loss is, in words: a run goes on with the same one only.</summary>
+    public string Objective { get; init; } = "next token";
+
+    /// <summary>The metrics that an evaluation gives.</summary>
+    public IReadOnlyList<string> Metrics { get; init; } = ["loss"];
+
+    /// <summary>Their values at parameters, where they are more than the mean loss of the evaluated examples.</summary>
+    public Func<Core.Parameters, double[]>? Evaluate { get; init; }
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
         Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
-        var (training, skipped) = Scored(data);
-        var (evaluating, skippedEvaluation) = options.EvaluationData is { } rows ? Scored(rows) : ([], 0);
+        var (training, skipped) = Scored(First(options, data.Rows));
+        var (evaluating, skippedEvaluation) = Scored(options.EvaluationData?.Rows ?? []);
         if (training.Length == 0)
         {
             throw new ArgumentException(
@@ -39,6 +48,7 @@ internal sealed record TrainingSet(
         return new TrainingSet(
             Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)))
         {
+            Objective = string.Join(", with ", ["next token", .. data.Sources.Select(source => source.Name)]),
             Probe = Probed(),
         };
 
@@ -50,13 +60,13 @@ internal sealed record TrainingSet(
             return ProbeOf(options, new SourceRuns(sources).Tuned(start.Spec, model, rows), Examples(rows));
         }
 
-        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(TrainingData data)
+        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(IReadOnlyList<DataRow> rows)
         {
-            var examples = data.Rows
+            var examples = rows
                 .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
                 .Where(pair => pair.Example.ScoredCount > 0)
                 .ToArray();
-            return (examples, data.Count - examples.Length);
+            return (examples, rows.Count - examples.Length);
         }
 
         static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
@@ -81,9 +91,23 @@ internal sealed record TrainingSet(
         var targets = new RowTargets(classifier.Task);
         var held = Examples(evaluation?.Rows ?? []);
         var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
-        return new TrainingSet(Examples(data.Rows), held, 0, 0, Apart(options, loss, loss, held))
+        var spec = attached?.Spec ?? [];
+        var training = Examples(First(options, data.Rows));
+        return new TrainingSet(training, held, 0, 0, Apart(options, loss, loss, held))
         {
-            Probe = ProbeOf(options, Core.TunedModule.reft(attached?.Spec ?? [], model), held.Length > 0 ? held : Examples(data.Rows)),
+            Probe = ProbeOf(options, Core.TunedModule.reft(spec, model), held.Length > 0 ? held : training),
+            Objective = $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
+            Metrics = ["loss", classifier.Task.Problem.IsRegression ? "pearson" : "accuracy"],
+            Evaluate = theta =>
+            {
+                using var bound = spec.IsEmpty ? null : Core.Reft.bind(spec, theta);
+                var found = Core.Classify.evaluate(
+                    (bound is null ? (Core.BoundReft[])[] : [bound]).ToFSharpList(),
+                    Core.ClassifierModule.withParameters(theta, classifier),
+                    model,
+                    held.Chunk(options.BatchSize).Select(rows => Core.BatchModule.create(Core.PaddingSide.Right, rows.ToFSharpList())));
+                return [found.Loss, (classifier.Task.Problem.IsRegression ? found.Pearson : found.Accuracy).ToNullable() ?? double.NaN];
+            },
         };
 
         Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
@@ -94,6 +118,9 @@ internal sealed record TrainingSet(
         options.Logging is { EditNormsEvery: not null } logging
             ? new EditProbe(tuned, [.. rows.Take(logging.EditNormRows)], options.BatchSize)
             : null;
+
+    private static IReadOnlyList<T> First<T>(TrainingOptions options, IReadOnlyList<T> rows) =>
+        options.MaxExamples is { } most && most < rows.Count ? [.. rows.Take(most)] : rows;
 
     // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
     private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(

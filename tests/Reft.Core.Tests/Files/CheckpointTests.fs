@@ -41,7 +41,7 @@ let private logits (loaded: LoadedModel) =
     let ids = torch.arange(6L).view(1L, 6L)
 
     let context =
-        loaded.Model |> Transformer.context None 0 6 [| RowSpan.contiguous 0 6 6 |]
+        loaded.Model |> Transformer.context None 0 6 [| RowSpan.contiguous 0 0 6 6 |]
 
     loaded.Model |> Transformer.logits context ids
 

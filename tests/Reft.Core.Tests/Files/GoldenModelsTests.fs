@@ -131,7 +131,7 @@ let private narrow (name: string) =
         let ids = torch.tensor(row).unsqueeze 0L
 
         let span length =
-            [| RowSpan.contiguous 0 length length |]
+            [| RowSpan.contiguous 0 0 length length |]
 
         let logits cache offset (ids: Tensor) (model: Transformer) =
             let context =
@@ -244,7 +244,7 @@ let private ropeTable (case: string) theta scaling =
         let ids = golden["position_ids"]
 
         let context =
-            { Context.create torch.CPU None 0 7 [| RowSpan.contiguous 0 7 7 |] with
+            { Context.create torch.CPU None 0 7 [| RowSpan.contiguous 0 0 7 7 |] with
                 PositionIds = ids
                 PlainPositions = false }
 

@@ -68,7 +68,7 @@ let private renamed name (rename: string -> string) (more: (string * int64 list)
 
         let logits (loaded: LoadedModel) =
             let context =
-                loaded.Model |> Transformer.context None 0 4 [| RowSpan.contiguous 0 4 4 |]
+                loaded.Model |> Transformer.context None 0 4 [| RowSpan.contiguous 0 0 4 4 |]
 
             loaded.Model |> Transformer.logits context ids
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using Microsoft.Extensions.Logging;
 
 namespace Reft.Internal;
@@ -22,6 +23,7 @@ internal sealed class TrainingWatch(TrainingSubject subject, TrainingOptions opt
     private TensorBoardWriter? _board;
     private Activity? _activity;
     private long _tokens;
+    private bool _hasBegun;
 
     /// <summary>Why the log is not complete; null where it is.</summary>
     public string? Problem { get; private set; }
@@ -30,6 +32,7 @@ internal sealed class TrainingWatch(TrainingSubject subject, TrainingOptions opt
     /// <param name="before">The steps that were taken before; empty in a fresh run.</param>
     public void Begin(IReadOnlyList<TrainingProgress> before)
     {
+        _hasBegun = true;
         var from = before.Count > 0 ? before[^1].Step : 0;
         _header = TrainingHeader.Of(subject, options, set);
         _steps.AddRange(before);
@@ -82,6 +85,7 @@ internal sealed class TrainingWatch(TrainingSubject subject, TrainingOptions opt
     /// <param name="theta">The parameters after it.</param>
     public TrainingProgress Step(TrainingProgress step, int tokens, Core.Parameters theta)
     {
+        BeginAfresh();
         var duration = _step.Elapsed.TotalSeconds;
         if (options.Logging?.EditNormsEvery is { } every && (step.Step == 1 || step.Step % every == 0 || step.Step == step.TotalSteps))
         {
@@ -104,24 +108,46 @@ internal sealed class TrainingWatch(TrainingSubject subject, TrainingOptions opt
     }
 
     /// <summary>Tells that the run has ended; the whole log.</summary>
-    public TrainingLog End(string reason, TimeSpan elapsed)
+    public TrainingLog End(TrainingEnd end, TimeSpan elapsed)
     {
+        BeginAfresh();
+        var reason = JsonNamingPolicy.SnakeCaseLower.ConvertName(end.ToString());
         var last = _steps.Count > 0 ? _steps[^1].Step : 0;
         Write(writer => writer.End(reason, last, elapsed));
         logger.TrainingEnds(reason, last, elapsed.TotalSeconds);
         _activity?.SetTag("reft.training.end", reason);
         _activity?.SetTag("reft.training.steps", last);
         _activity?.SetTag("reft.training.tokens", _tokens);
+        if (_resumed.Count > 0 && Problem is null && options.Logging?.JsonLines is { } path)
+        {
+            // The file alone knows what was measured before the break.
+            return TrainingLogReader.Read(path);
+        }
+
         return new TrainingLog { Header = _header, Steps = _steps, Resumed = _resumed, End = reason };
     }
 
     /// <summary>Tells that it failed.</summary>
     public void Fail(Exception exception, TimeSpan elapsed)
     {
+        if (!_hasBegun)
+        {
+            return;
+        }
+
         var last = _steps.Count > 0 ? _steps[^1].Step : 0;
         Write(writer => writer.End("failed", last, elapsed));
         logger.TrainingFails(exception, last);
         _activity?.SetStatus(ActivityStatusCode.Error, exception.Message);
+    }
+
+    // A run that is to be resumed, where there was nothing to resume.
+    private void BeginAfresh()
+    {
+        if (!_hasBegun)
+        {
+            Begin([]);
+        }
     }
 
     public void Dispose()
