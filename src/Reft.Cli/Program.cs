@@ -20,6 +20,8 @@ var root = new RootCommand(
     ScoreCommand.Create(),
     ClassifyCommand.Create(),
     InspectCommand.Create(),
+    SweepCommand.Create(),
+    ReportCommand.Create(),
     TokenizeCommand.Create(),
     RenderChatCommand.Create(),
     ImportPyreftCommand.Create(),

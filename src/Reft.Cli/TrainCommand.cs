@@ -93,7 +93,7 @@ internal static class TrainCommand
             [
                 .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
                 Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie,
-                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. Model.How, Json,
+                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. MonitoringOptions.All, .. Model.How, Json,
             ]);
         command.Validators.Add(result =>
         {
@@ -139,7 +139,8 @@ internal static class TrainCommand
 
         using var model = Load(modelFolder, parsed, intervention);
         task.Prepare(model);
-        var options = TrainingFlags.Apply(parsed, Options(parsed, model.Config.ContextLength), folder.Path);
+        var options = MonitoringOptions.Apply(
+            parsed, TrainingFlags.Apply(parsed, Options(parsed, model.Config.ContextLength), folder.Path));
 
         HeldOutScore? before;
         try
@@ -151,6 +152,7 @@ internal static class TrainCommand
             return Failure.Say(NothingSaved, signals.RequestedExit);
         }
 
+        var answered = MonitoringOptions.Sample(parsed, task, model, options);
         var described = model.Describe();
         Terminal.Say(
             $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {task.RowCount} rows");
@@ -167,6 +169,8 @@ internal static class TrainCommand
             result.Cancelled
                 ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}{(options.Checkpoints is null ? "" : "; --resume goes on from there")}"
                 : $"saved the adapter in {folder.Path}");
+        MonitoringOptions.Finish(
+            parsed, result, answered, result.Cancelled ? [] : MonitoringOptions.Sample(parsed, task, model, options));
         var outcome = new TrainOutcome(folder.Path, described, result, before, After(model, task, options, result, signals.Token));
         if (parsed.GetValue(Json))
         {
