@@ -57,7 +57,11 @@ internal static class TrainingPicture
 
         if (curves.Length > 1)
         {
-            plot.ShowLegend(Alignment.UpperRight);
+            plot.ShowLegend(Edge.Right);
+        }
+        else
+        {
+            plot.HideLegend();
         }
     }
 }

@@ -42,6 +42,8 @@ internal abstract class TrainingTask
 /// <summary>Completions of prompts.</summary>
 internal sealed class LanguageTask(TrainingData data, TrainingData? heldOut) : TrainingTask
 {
+    private const int LongestAnswer = 48;
+
     public override int RowCount => data.Count;
 
     public override int? HeldOutCount => heldOut?.Count;
@@ -68,7 +70,7 @@ internal sealed class LanguageTask(TrainingData data, TrainingData? heldOut) : T
         {
             return
             [
-                .. model.GenerateRows(rows, new GenerationOptions { BatchSize = batchSize }).Zip(rows, (answer, row) => new TrainingSample
+                .. model.GenerateRows(rows, new GenerationOptions { BatchSize = batchSize, MaxNewTokens = LongestAnswer }).Zip(rows, (answer, row) => new TrainingSample
                 {
                     Input = row.Prompt ?? Ids((row.InputIds ?? []).Take(PromptOf(row))),
                     Expected = row.Completion ?? (row.InputIds is { } ids ? Ids(ids.Skip(PromptOf(row))) : null),

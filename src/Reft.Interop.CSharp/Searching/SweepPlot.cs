@@ -21,7 +21,7 @@ public sealed record SweepPlotLine(SweepTrialResult Result, IReadOnlyList<double
 public sealed record SweepPlot
 {
     private const double WideRange = 20;
-    private const int MostTicks = 12;
+    private const double LeastDistance = 0.05;
 
     /// <summary>The axes, the metric's last.</summary>
     public required IReadOnlyList<SweepPlotAxis> Axes { get; init; }
@@ -74,9 +74,16 @@ public sealed record SweepPlot
 
     private static IReadOnlyList<(string Label, double Place)> Ticks((string Label, double Place)[] ticks)
     {
-        (string Label, double Place)[] sorted = [.. ticks.OrderBy(tick => tick.Place)];
-        return sorted.Length <= MostTicks
-            ? sorted
-            : [.. Enumerable.Range(0, MostTicks).Select(i => sorted[i * (sorted.Length - 1) / (MostTicks - 1)])];
+        // Labels that would be written over each other are left out.
+        var shown = new List<(string Label, double Place)>();
+        foreach (var tick in ticks.OrderBy(tick => tick.Place))
+        {
+            if (shown.Count == 0 || tick.Place - shown[^1].Place >= LeastDistance)
+            {
+                shown.Add(tick);
+            }
+        }
+
+        return shown;
     }
 }

@@ -28,7 +28,7 @@ public static class MonitoringCommandTests
     }
 
     private static void IsPicture(string file) =>
-        Check.Same([0x89, (byte)'P', (byte)'N', (byte)'G'], File.ReadAllBytes(file).Take(4), $"the beginning of {Path.GetFileName(file)}");
+        Check.Same(new byte[] { 0x89, 0x50, 0x4e, 0x47 }, File.ReadAllBytes(file).Take(4), $"the beginning of {Path.GetFileName(file)}");
 
     private static void Train()
     {
@@ -131,7 +131,7 @@ public static class MonitoringCommandTests
         var table = ReftProcess.Run([.. sweep, "--space", folder.File("space.json"), "--candidates", "4", "--budget", "epochs", "--min-budget", "1", "--max-budget", "2"]).Succeeded();
         Check.Equal(5, table.Lines.Length, "lines of the table");
         Check.Same(
-            ["rank", "layers", "option.activation", "lr", "loss", "epochs", "seconds"],
+            ["rank", "layers", "lr", "option.activation", "loss", "epochs", "seconds"],
             table.Lines[0].Split(' ', StringSplitOptions.RemoveEmptyEntries),
             "columns");
 

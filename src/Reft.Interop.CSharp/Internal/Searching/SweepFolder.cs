@@ -66,7 +66,7 @@ internal sealed class SweepFolder
         return new SweepTrialResult(
             trial,
             json["value"] is null ? double.NaN : Number("value"),
-            TimeSpan.FromSeconds(Math.Clamp(Number("seconds"), 0, 1e9)),
+            TimeSpan.FromTicks((long)Math.Round(Math.Clamp(Number("seconds"), 0, 1e9) * TimeSpan.TicksPerSecond)),
             json["problem"]?.ToString());
 
         double Number(string name) =>
