@@ -9,7 +9,7 @@ internal static class ClassifyCommand
     private static readonly ModelChoice Model = new();
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
-        "--input", "FILE.jsonl", """Rows {"text": …}, with "text_pair" for a second text, or {"input_ids": […]}. Labels are not read.""");
+        "--input", "FILE", """Rows, in any format of `reft train`: {"text": …}, with "text_pair" for a second text, or {"input_ids": […]}. Labels are not read.""");
 
     private static readonly Option<int> BatchSize = Values.Option(
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
@@ -22,7 +22,7 @@ internal static class ClassifyCommand
         var command = CommonOptions.Command(
             "classify",
             "Labels of rows, with their probabilities, or the numbers of a regression.",
-            [.. Model.Which, Adapter, Input, BatchSize, .. Model.How, Json]);
+            [.. Model.Which, Adapter, Input, .. RowOptions.All, BatchSize, .. Model.How, Json]);
         command.SetAction(RunAsync);
         return command;
     }
@@ -30,7 +30,7 @@ internal static class ClassifyCommand
     private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
-        var rows = LabelledRow.FromJsonLines(parsed.GetRequiredValue(Input));
+        var rows = LabelledRow.FromFile(parsed.GetRequiredValue(Input), RowOptions.Read(parsed));
         using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
         var found = model.Classify(rows, parsed.GetValue(BatchSize));
         await RowDisplay.ShowAsync("classified", rows.Count, found, row =>

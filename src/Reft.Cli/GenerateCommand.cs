@@ -9,7 +9,7 @@ internal static class GenerateCommand
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string?> Prompt = Values.Text("--prompt", "TEXT", "A prompt.");
     private static readonly Option<string?> Input = Values.Text(
-        "--input", "FILE.jsonl", """Rows {"prompt": …} or {"input_ids": […]}; each gives one JSON line, in order.""");
+        "--input", "FILE", """Rows, in any format of `reft train`: {"prompt": …} or {"input_ids": […]}; each gives one JSON line, in order.""");
 
     private static readonly Option<int?> MaxNewTokens = Values.Optional(
         "--max-new-tokens",
@@ -31,12 +31,12 @@ internal static class GenerateCommand
         var command = CommonOptions.Command(
             "generate",
             "Generate greedily after a prompt, or after each row of a file.",
-            [.. Model.Which, Adapter, Prompt, Input, MaxNewTokens, IgnoreEos, BatchSize, .. Model.How, Json]);
+            [.. Model.Which, Adapter, Prompt, Input, .. RowOptions.All, MaxNewTokens, IgnoreEos, BatchSize, .. Model.How, Json]);
         command.Validators.Add(result =>
         {
             if ((result.GetResult(Prompt) is null) == (result.GetResult(Input) is null))
             {
-                result.AddError("Expected either --prompt TEXT or --input FILE.jsonl.");
+                result.AddError("Expected either --prompt TEXT or --input FILE.");
             }
         });
         command.SetAction(RunAsync);
@@ -47,7 +47,7 @@ internal static class GenerateCommand
     {
         using var output = new StandardOutput();
         IReadOnlyList<DataRow> rows = parsed.GetValue(Input) is { } file
-            ? DataRow.FromJsonLines(file, RowUse.Generate)
+            ? DataRow.FromFile(file, RowUse.Generate, RowOptions.Read(parsed))
             : [new DataRow { Prompt = parsed.GetValue(Prompt), Source = "--prompt" }];
         using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)

@@ -67,6 +67,11 @@ internal static class InspectCommand
         json.WriteNumber("trainable_parameters", adapter.TrainableParameters);
         WriteOptional(json, "base_parameters", adapter.BaseParameters);
         json.WriteNumberOrNull("trainable_percent", adapter.TrainablePercent);
+        if (adapter.Tuning is { } tuning)
+        {
+            json.WriteString("tuning", tuning);
+        }
+
         if (adapter.Classifier is { } head)
         {
             WriteHead(json, head);
@@ -175,6 +180,11 @@ internal static class InspectCommand
         yield return adapter.TrainablePercent is { } percent
             ? $"trainable       {adapter.TrainableParameters:N0} parameters, {percent:0.####} % of the base model's {adapter.BaseParameters:N0}"
             : (FormattableString)$"trainable       {adapter.TrainableParameters:N0} parameters";
+        if (adapter.Tuning is { } tuning)
+        {
+            yield return $"the model       {tuning}";
+        }
+
         if (adapter.Classifier is { } head)
         {
             yield return $"head            {head}: {string.Join(", ", head.Labels)}";

@@ -16,12 +16,14 @@ var root = new RootCommand(
     """)
 {
     TrainCommand.Create(),
+    CompareCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),
     ClassifyCommand.Create(),
     InspectCommand.Create(),
     SweepCommand.Create(),
     ReportCommand.Create(),
+    ValidateDataCommand.Create(),
     TokenizeCommand.Create(),
     RenderChatCommand.Create(),
     ImportPyreftCommand.Create(),

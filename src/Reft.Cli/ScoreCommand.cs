@@ -10,8 +10,8 @@ internal static class ScoreCommand
     private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input",
-        "FILE.jsonl",
-        """Rows {"input_ids": […]}, {"text": …}, or those of `reft train`: with a prompt, only what follows it is scored.""");
+        "FILE",
+        """Rows {"input_ids": […]}, {"text": …}, or those of `reft train`, in any of its formats: with a prompt, only what follows it is scored.""");
 
     private static readonly Option<int> BatchSize = Values.Option(
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
@@ -22,7 +22,7 @@ internal static class ScoreCommand
     public static Command Create()
     {
         var command = CommonOptions.Command(
-            "score", "Log-probabilities and loss of rows.", [.. Model.Which, Adapter, Input, BatchSize, .. Model.How, Json]);
+            "score", "Log-probabilities and loss of rows.", [.. Model.Which, Adapter, Input, .. RowOptions.All, BatchSize, .. Model.How, Json]);
         command.SetAction(RunAsync);
         return command;
     }
@@ -30,7 +30,7 @@ internal static class ScoreCommand
     private static async Task<int> RunAsync(ParseResult parsed)
     {
         using var output = new StandardOutput();
-        var rows = DataRow.FromJsonLines(parsed.GetRequiredValue(Input), RowUse.Score);
+        var rows = DataRow.FromFile(parsed.GetRequiredValue(Input), RowUse.Score, RowOptions.Read(parsed));
         using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
 
         var losses = new List<double>();

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 
 namespace Reft.Cli;
 
@@ -12,43 +11,14 @@ internal static class TrainCommand
     private static readonly ModelChoice Model = new();
     private static readonly Option<string> Data = Values.Required(
         "--data",
-        "FILE.jsonl",
-        """Rows {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
+        "FILE",
+        """Rows, as JSON Lines, JSON, CSV, TSV or Parquet: {"prompt": …, "completion": …}, or {"input_ids": […], "labels": […]} with -100 where nothing is scored; {"text": …, "label": …} in a classification.""");
 
     private static readonly Option<string> Output = Values.Required(
         "--output", "DIR", "Where the adapter is saved; an older one there is replaced.");
 
     private static readonly Option<string?> EvalData = Values.Text(
-        "--eval-data", "FILE.jsonl", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
-
-    private const string Loreft = "loreft";
-    private const int LoreftRank = 4;
-
-    private static readonly Option<string?> Method = Values.Text(
-        "--method", "NAME", "The method, by its name in adapters: loreft, red, direft_paper, …");
-
-    private static readonly Option<int?> Rank = Values.Optional(
-        "--rank",
-        "N",
-        "Directions that each intervention edits, in methods that have a rank; 4 for loreft where it is not given.",
-        Values.IntegerFrom(1));
-
-    private static readonly Option<string[]> MethodOptions = Values.Pairs(
-        "--option", "KEY=VALUE", "An option of the method, e.g. activation=relu; may be given several times.");
-
-    private static readonly Option<Layers> LayersOption = Values.Option(
-        "--layers", "all|4,6,10|4;6;10", "The layers, counted from 0, whose outputs are edited.", Layers.All, Layers.Parse);
-
-    private static readonly Option<Positions> PositionsOption = Values.Option(
-        "--positions",
-        "f7+l7|fN|lN|all",
-        "The tokens of the prompt that are edited: the first, the last, or all.",
-        Positions.Parse("f7+l7"),
-        Positions.Parse);
-
-    private static readonly Option<bool> Tie = Values.Flag("--tie", "First and last tokens share parameters.");
-    private static readonly Option<bool> Untie = Values.Flag(
-        "--untie", "First and last tokens have parameters of their own. The default.");
+        "--eval-data", "FILE", "Held-out rows: their loss is measured before and after, and once per epoch; accuracy or correlation too, of labels or numbers.");
 
     private static readonly Option<double> LearningRate = Values.Option(
         "--lr", "X", "The largest learning rate.", Preset.LearningRate, Values.Number("a number > 0 and ≤ 1000", x => x is > 0 and <= 1000));
@@ -84,20 +54,27 @@ internal static class TrainCommand
 
     private static readonly Option<bool> Json = CommonOptions.Json("the outcome");
 
+    // In the order in which help shows them.
+    private static IEnumerable<Option> All =>
+    [
+        .. Model.Which, Data, Output, EvalData, .. RowOptions.All, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
+        .. MethodOptions.Which, .. MethodOptions.Where,
+        LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. MonitoringOptions.All, .. Model.How,
+        .. MethodOptions.Saved, Json,
+    ];
+
+    /// <summary>The options that runs have in common which are compared: all but the method, the seed and where it is saved.</summary>
+    public static IReadOnlyList<Option> Shared =>
+        [.. All.Except([.. MethodOptions.Which, .. MethodOptions.Saved, .. MonitoringOptions.All, Output, Seed, Json])];
+
     public static Command Create()
     {
-        Method.DefaultValueFactory = _ => Loreft;
+        MethodOptions.Method.DefaultValueFactory = _ => MethodOptions.Preset;
         var command = CommonOptions.Command(
-            "train",
-            "Train interventions on a model and save them as an adapter.",
-            [
-                .. Model.Which, Data, Output, EvalData, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
-                Method, Rank, MethodOptions, LayersOption, PositionsOption, Tie, Untie,
-                LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. MonitoringOptions.All, .. Model.How, Json,
-            ]);
+            "train", "Train interventions on a model, or the model itself, and save an adapter.", All);
         command.Validators.Add(result =>
         {
-            if (result.GetValue(Tie) && result.GetValue(Untie))
+            if (result.GetValue(MethodOptions.Tie) && result.GetValue(MethodOptions.Untie))
             {
                 result.AddError("Expected --tie or --untie, found both.");
             }
@@ -112,12 +89,10 @@ internal static class TrainCommand
     {
         using var output = new StandardOutput();
         using var signals = new StopSignals();
-        ReftIntervention intervention;
+        MethodChoice choice;
         try
         {
-            intervention = TrainingFlags.Drop(
-                parsed,
-                Intervention(parsed.GetValue(Method) ?? Loreft, parsed.GetValue(Rank), parsed.GetValue(MethodOptions) ?? []));
+            choice = MethodOptions.Read(parsed);
         }
         catch (ArgumentException e)
         {
@@ -137,10 +112,10 @@ internal static class TrainCommand
             return Failure.Say("stopped while the model was being fetched; the next run goes on from there", signals.RequestedExit);
         }
 
-        using var model = Load(modelFolder, parsed, intervention);
+        using var model = Load(modelFolder, parsed, choice, task is LabelTask);
         task.Prepare(model);
         var options = MonitoringOptions.Apply(
-            parsed, TrainingFlags.Apply(parsed, Options(parsed, model.Config.ContextLength), folder.Path));
+            parsed, TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path));
 
         HeldOutScore? before;
         try
@@ -165,6 +140,7 @@ internal static class TrainCommand
         }
 
         folder.Save(model);
+        Export(model, parsed);
         Terminal.Say(
             result.Cancelled
                 ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}{(options.Checkpoints is null ? "" : "; --resume goes on from there")}"
@@ -184,28 +160,39 @@ internal static class TrainCommand
         return stopped;
     }
 
-    private static ReftModel Load(string folder, ParseResult parsed, ReftIntervention intervention)
+    private static ReftModel Load(string folder, ParseResult parsed, MethodChoice choice, bool labelled)
     {
-        var spec = new ReftSpec()
-            .At(
-                Sites.BlockOutput(parsed.GetRequiredValue(LayersOption)),
-                parsed.GetRequiredValue(PositionsOption),
-                intervention)
-            .WithTying(parsed.GetValue(Tie) ? ParameterTying.Tied : ParameterTying.Groups);
-        return ReftModel.Load(folder, spec, Model.Options(parsed) with { Seed = parsed.GetValue(Seed) });
+        var seed = parsed.GetValue(Seed);
+        var model = ReftModel.Load(
+            folder, MethodOptions.Spec(parsed, choice), Model.Options(parsed) with { Seed = seed });
+        try
+        {
+            // The last layer of a classification is its head, which is trained in any case.
+            return choice.Tuning is { } tuning && !(labelled && choice.IsProbe) ? model.AttachTuning(tuning, seed) : model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
     }
 
-    private static ReftIntervention Intervention(string method, int? rank, IEnumerable<string> options) =>
-        Interventions.Named(
-            method,
-            [
-                .. (rank ?? (method == Loreft ? LoreftRank : null)) is { } number
-                    ? [KeyValuePair.Create("rank", number.ToString(CultureInfo.InvariantCulture))]
-                    : Array.Empty<KeyValuePair<string, string>>(),
-                .. options.Select(Values.Pair),
-            ]);
+    private static void Export(ReftModel model, ParseResult parsed)
+    {
+        if (parsed.GetValue(MethodOptions.PeftOutput) is { } peft)
+        {
+            model.SavePeftAdapter(peft);
+            Terminal.Say($"saved in peft's format in {peft}");
+        }
 
-    private static TrainingOptions Options(ParseResult parsed, int context)
+        if (parsed.GetValue(MethodOptions.ModelOutput) is { } whole)
+        {
+            model.SaveModel(whole);
+            Terminal.Say($"saved the tuned model in {whole}");
+        }
+    }
+
+    private static TrainingOptions Options(ParseResult parsed, MethodChoice choice, int context)
     {
         if (parsed.GetValue(MaxLength) is { } length && length > context)
         {
@@ -214,7 +201,7 @@ internal static class TrainCommand
 
         return new TrainingOptions
         {
-            LearningRate = parsed.GetValue(LearningRate),
+            LearningRate = choice.LearningRate ?? parsed.GetValue(LearningRate),
             Epochs = parsed.GetValue(Epochs),
             BatchSize = parsed.GetValue(BatchSize),
             WarmupRatio = parsed.GetValue(WarmupRatio),

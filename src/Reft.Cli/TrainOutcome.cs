@@ -63,6 +63,7 @@ internal sealed record TrainOutcome(
         json.WriteNumber("skipped_rows", Result.SkippedRows);
         json.WriteNumber("skipped_evaluation_rows", Result.SkippedEvaluationRows);
         json.WriteNumber("seconds", Result.Duration.TotalSeconds);
+        json.WriteNumber("peak_memory_bytes", PeakMemory.Bytes());
     }
 
     public override string ToString()
@@ -81,6 +82,7 @@ internal sealed record TrainOutcome(
             .. Described.Classifier is { } head ? (FormattableString[])[$"head            {head}"] : [],
             $"rows            {Result.TrainedRows}, and {Result.SkippedRows} skipped",
             $"seconds         {Result.Duration.TotalSeconds:0.0}",
+            $"peak memory     {PeakMemory.Bytes() / 1048576.0:N0} MB",
         ];
         return string.Concat(lines.Select(line => line.ToString(CultureInfo.InvariantCulture) + "\n"));
     }

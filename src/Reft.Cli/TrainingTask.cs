@@ -189,13 +189,8 @@ internal static class TaskOptions
             "whole" => ClassifierTraining.Whole,
             _ => (ClassifierTraining?)null,
         };
-        var problem = parsed.GetValue(Task) switch
-        {
-            "classification" => ClassifierProblem.SingleLabel,
-            "multi-label" => ClassifierProblem.MultiLabel,
-            "regression" => ClassifierProblem.Regression,
-            _ => (ClassifierProblem?)null,
-        };
+        var rows = RowOptions.Read(parsed);
+        var problem = ProblemOf(parsed.GetValue(Task));
         if (problem is { } labelled)
         {
             if (labelled == ClassifierProblem.Regression && labels is not null)
@@ -204,8 +199,8 @@ internal static class TaskOptions
             }
 
             return new LabelTask(
-                ClassificationData.FromJsonLines(data),
-                heldOut is null ? null : ClassificationData.FromJsonLines(heldOut),
+                ClassificationData.FromFile(data, rows),
+                heldOut is null ? null : ClassificationData.FromFile(heldOut, rows),
                 labelled,
                 labels,
                 training,
@@ -213,9 +208,19 @@ internal static class TaskOptions
         }
 
         return labels is null && training is null
-            ? new LanguageTask(TrainingData.FromJsonLines(data), heldOut is null ? null : TrainingData.FromJsonLines(heldOut))
+            ? new LanguageTask(TrainingData.FromFile(data, rows), heldOut is null ? null : TrainingData.FromFile(heldOut, rows))
             : throw new ArgumentException("--labels and --head belong to --task classification, multi-label or regression");
     }
+
+    /// <summary>What a task predicts of whole rows; null where it is another one.</summary>
+    public static ClassifierProblem? ProblemOf(string? task) =>
+        task switch
+        {
+            "classification" => ClassifierProblem.SingleLabel,
+            "multi-label" => ClassifierProblem.MultiLabel,
+            "regression" => ClassifierProblem.Regression,
+            _ => null,
+        };
 
     private static Option<string?> TaskOption()
     {

@@ -26,6 +26,9 @@ public sealed record AdapterInfo
     /// <summary>The classification head that was saved with the interventions; null where there is none.</summary>
     public ClassifierDescription? Classifier { get; init; }
 
+    /// <summary>How the model itself is tuned, e.g. <c>lora(rank=8, alpha=16)</c>; null where it is not.</summary>
+    public string? Tuning { get; init; }
+
     /// <summary>Each placement, in order.</summary>
     public required IReadOnlyList<PlacementDescription> Placements { get; init; }
 
@@ -54,6 +57,9 @@ public sealed record AdapterInfo
                 ? Core.JsonValueModule.natural(count)
                 : null,
             Classifier = Core.JsonValueModule.tryField("head", root).ValueOrNull() is { } head ? Head(head) : null,
+            Tuning = Core.JsonValueModule.tryField("tuning", root).ValueOrNull() is { } tuning
+                ? Core.FormJson.read(tuning).ToString()
+                : null,
             Placements = [.. Core.JsonValueModule.items(Core.JsonValueModule.field("placements", root)).Select(Placement)],
         };
     }

@@ -18,6 +18,18 @@ public sealed class ClassificationData
     /// <exception cref="InvalidDataException">A line is not such a row: the message names the file, the line and the field.</exception>
     public static ClassificationData FromJsonLines(string path) => new(LabelledRow.FromJsonLines(path));
 
+    /// <summary>Reads a file of JSON Lines, JSON, CSV, TSV or Parquet; see <see cref="LabelledRow.FromFile"/>.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="options">Its format, the names of its columns, a template, and whether its rows stay on the disk.</param>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">A row is not such a row: the message names the file, the row and the field.</exception>
+    public static ClassificationData FromFile(string path, DataOptions? options = null) => new(LabelledRow.FromFile(path, options));
+
+    /// <summary>The same for data that are larger than memory; see <see cref="DataOptions.Stream"/>.</summary>
+    /// <inheritdoc cref="FromFile"/>
+    public static ClassificationData Stream(string path, DataOptions? options = null) =>
+        FromFile(path, (options ?? new DataOptions()) with { Stream = true });
+
     /// <summary>These rows.</summary>
     public static ClassificationData FromRows(IEnumerable<LabelledRow> rows) => new([.. rows]);
 

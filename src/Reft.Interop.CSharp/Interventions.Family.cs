@@ -117,6 +117,34 @@ public static partial class Interventions
         Forms.Method("direft_orthonormal", ("rank", rank), Activation(activation), Orthonormal(orthonormal), Start(start))
             .Dropout(dropout);
 
+    /// <summary>
+    /// A bottleneck adapter: Δ(h) = U σ(D h + b) + c (Houlsby et al., arXiv 1902.00751), which starts at no change. At the
+    /// outputs of attention and MLP of every layer, at all positions and in every phase, it is Houlsby's: see
+    /// <see cref="BottleneckAdapters"/>. <see cref="DireftPaper"/> is its like at chosen tokens.
+    /// </summary>
+    /// <param name="rank">The width of the bottleneck: 1 … width of the site.</param>
+    /// <param name="activation">σ.</param>
+    /// <exception cref="ArgumentException">The rank is not positive, or the name unknown.</exception>
+    public static ReftIntervention Bottleneck(int rank, string activation = "relu") =>
+        Forms.Method("bottleneck", ("rank", rank), ("activation", activation == "relu" ? null : activation));
+
+    /// <summary>
+    /// Bottleneck adapters on a whole model: behind attention and MLP of every layer (Houlsby et al., arXiv 1902.00751), or
+    /// behind the MLP alone (Pfeiffer et al., arXiv 2005.00247), for every token that is read or written.
+    /// </summary>
+    /// <param name="rank">The width of the bottlenecks.</param>
+    /// <param name="activation">What is applied in them.</param>
+    /// <param name="mlpOnly">Whether there are none behind attention.</param>
+    /// <exception cref="ArgumentException">The rank is not positive, or the name unknown.</exception>
+    public static ReftSpec BottleneckAdapters(int rank, string activation = "relu", bool mlpOnly = false)
+    {
+        var behindMlp = new ReftSpec().At(
+            Sites.MlpOutput(Layers.All), Positions.All, Bottleneck(rank, activation), InterventionPhase.Always);
+        return mlpOnly
+            ? behindMlp
+            : behindMlp.At(Sites.AttentionOutput(Layers.All), Positions.All, Bottleneck(rank, activation), InterventionPhase.Always);
+    }
+
     // What is usual is left to the method: its text stays short.
     private static (string Key, object? Value) Activation(string name) => ("activation", name == Linear ? null : name);
 

@@ -43,5 +43,16 @@ public sealed record LabelledRow
     /// </summary>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="InvalidDataException">A line is not such a row: the message names the file, the line and the field.</exception>
-    public static IReadOnlyList<LabelledRow> FromJsonLines(string path) => RowReader.ReadFile(path, LabelledRowReader.Parse);
+    public static IReadOnlyList<LabelledRow> FromJsonLines(string path) => FromFile(path, new DataOptions { Format = DataFormat.JsonLines });
+
+    /// <summary>
+    /// Reads rows from a file of JSON Lines, JSON, CSV, TSV or Parquet, with the fields of <see cref="FromJsonLines"/> or a text
+    /// by a template. A cell of CSV that is written as a number is a number, and one that is a JSON array is several labels.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="options">Its format, the names of its columns, a template, and whether its rows stay on the disk.</param>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">A row is not such a row: the message names the file, the row and the field.</exception>
+    public static IReadOnlyList<LabelledRow> FromFile(string path, DataOptions? options = null) =>
+        RowReader.ReadFile(path, options, raw => RowShape.Labelled(raw, options?.Template));
 }

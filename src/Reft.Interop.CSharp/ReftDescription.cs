@@ -8,13 +8,16 @@ public sealed record ReftDescription
     /// <summary>The weights of the base model, in numbers.</summary>
     public required long BaseParameters { get; init; }
 
-    /// <summary>The trainable numbers of the interventions.</summary>
+    /// <summary>The trainable numbers of the interventions, and of how the model itself is tuned.</summary>
     public required long TrainableParameters { get; init; }
 
     /// <summary>The classification head, whose numbers are counted apart; null where there is none.</summary>
     public ClassifierDescription? Classifier { get; init; }
 
-    /// <summary>Trainable numbers of the interventions per hundred weights of the base model.</summary>
+    /// <summary>How the model itself is tuned, e.g. <c>lora(rank=8, alpha=16)</c>; null where it is not.</summary>
+    public string? Tuning { get; init; }
+
+    /// <summary>Trainable numbers per hundred weights of the base model.</summary>
     public double TrainablePercent => 100.0 * TrainableParameters / BaseParameters;
 
     /// <summary>Each placement, in order.</summary>
@@ -25,6 +28,7 @@ public sealed record ReftDescription
         string.Create(
             System.Globalization.CultureInfo.InvariantCulture,
             $"{TrainableParameters:N0} trainable parameters, {TrainablePercent:0.####} % of the base model's {BaseParameters:N0}")
+        + (Tuning is null ? "" : $"\n  the model: {Tuning}")
         + string.Concat(Placements.Select(placement => $"\n  {placement}"))
         + (Classifier is null ? "" : $"\n  {Classifier}");
 }

@@ -88,36 +88,27 @@ public sealed partial class ReftModel
             AttachClassifier(data.ToClassifier());
         }
 
-        var work = _gate.Change();
-        try
-        {
-            var classifier = NeededClassifier();
-            var attached = _attached;
-            var theta = Core.ParametersModule.concat([.. attached is null ? (Core.Parameters[])[] : [attached.Parameters], classifier.Parameters]);
-            if (theta.TrainableCount == 0)
+        return RunFit(
+            options,
+            () =>
             {
-                throw new InvalidOperationException(
-                    "there is nothing to train: attach a spec with Attach, or let the head be trained with UseOwnClassifier or AttachClassifier");
-            }
-
-            return DedicatedThread.Run("reft-fit", () =>
-            {
-                using (work)
+                var classifier = NeededClassifier();
+                RefuseProbe();
+                var theta = Together(classifier);
+                var tuned = Tuned();
+                if (theta.TrainableCount == 0)
                 {
-                    using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    var subject = new TrainingSubject(
-                        _loaded, attached?.Spec ?? [], theta, classifier.Parameters.TrainableCount);
-                    return new TrainingRun(subject, options, progress, _logger, stop.Token).Run(
-                        () => TrainingSet.OfLabels(Model, attached, classifier, _encoder, options, data, evaluation),
-                        reached => Keep(reached, attached, classifier));
+                    throw new InvalidOperationException(
+                        "there is nothing to train: attach a spec with Attach, or let the head be trained with UseOwnClassifier or AttachClassifier");
                 }
-            });
-        }
-        catch
-        {
-            work.Dispose();
-            throw;
-        }
+
+                return new FitPlan(
+                    Subject(theta, classifier.Parameters.TrainableCount),
+                    () => TrainingSet.OfLabels(tuned, _loaded.Model, classifier, _encoder, options, data, evaluation),
+                    reached => Keep(reached, classifier));
+            },
+            progress,
+            cancellationToken);
     }
 
     /// <summary>How well labelled rows are predicted, with what is attached.</summary>
@@ -223,16 +214,20 @@ public sealed partial class ReftModel
         _classifier ?? throw new InvalidOperationException(
             "the model has no classification head: give it one with AttachClassifier or FitClassifierAsync, or load an adapter that has one");
 
-    private void Keep(Core.Parameters reached, AttachedReft? attached, Core.Classifier classifier)
+    private void Keep(Core.Parameters reached, Core.Classifier classifier)
     {
-        if (attached is not null)
-        {
-            var own = new Core.Parameters(reached.Entries.Where(p => !classifier.Parameters.TryFind(p.Name).HasValue()));
-            Replace(new AttachedReft(attached.Spec, AttachedReft.Kept(own, Model.Device)), Spec);
-        }
-
+        Keep(reached);
         Replace(Core.ClassifierModule.withParameters(reached, classifier));
-        Core.ParametersModule.dispose(reached);
+        Core.ParametersModule.dispose(new(reached.Entries.Where(p => classifier.Parameters.TryFind(p.Name).HasValue())));
+    }
+
+    private void RefuseProbe()
+    {
+        if (_tuned?.Tuning.Form.Equals(Core.LastLayer.create.Form) == true)
+        {
+            throw new InvalidOperationException(
+                "a probe of the last layer trains the language model's head, which a classification head does not read: attach nothing, and the classification head alone is trained");
+        }
     }
 
     // Keeps a copy of the parameters.

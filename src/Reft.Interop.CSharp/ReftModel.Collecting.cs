@@ -73,10 +73,11 @@ public sealed partial class ReftModel
             using var scope = torch.NewDisposeScope();
             using var frozen = torch.no_grad();
             var batch = Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList());
-            var context = Core.BatchModule.context(Model, batch);
+            var plain = options.BaseModel ? _loaded.Model : Model;
+            var context = Core.BatchModule.context(plain, batch);
             var model = options.BaseModel || _attached is null
-                ? Model
-                : Core.Reft.attachBound(_attached.Bound, context, Model);
+                ? plain
+                : Core.Reft.attachBound(_attached.Bound, context, plain);
             var found = Core.Reft.collectDuring(
                 options.Phase.Value,
                 options.Name,

@@ -19,7 +19,7 @@ public sealed partial class ReftModel
         CheckBatchSize(batchSize);
         using var work = _gate.Read();
         using var scope = torch.NewDisposeScope();
-        var attached = Attached();
+        NeedAttached();
         (Core.Example Example, int Row)[] rows =
         [
             .. data.Rows.Select((row, i) => (Core.ExampleModule.truncate(Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)), i)),
@@ -29,7 +29,7 @@ public sealed partial class ReftModel
             throw new ArgumentException("expected at least one row to measure, found none", nameof(data));
         }
 
-        var tuned = new SourceRuns(data.Sources).Tuned(attached.Spec, Model, rows);
-        return new EditProbe(tuned, [.. rows.Select(row => row.Example)], batchSize).Measure(attached.Parameters);
+        var tuned = new SourceRuns(data.Sources).Give(ReadTuned(), Model.Device, rows);
+        return new EditProbe(tuned, [.. rows.Select(row => row.Example)], batchSize).Measure(ReadParameters());
     }
 }

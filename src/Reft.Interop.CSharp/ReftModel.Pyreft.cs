@@ -33,8 +33,9 @@ public sealed partial class ReftModel
             _loaded.Config,
             folder);
         Replace(
-            new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, Model.Device)),
+            new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, _loaded.Model.Device)),
             ReftSpec.Of(adapter.Spec));
+        Replace((AttachedTuning?)null);
         return this;
     }
 
@@ -52,6 +53,12 @@ public sealed partial class ReftModel
     {
         using var work = _gate.Read();
         var attached = Attached();
+        if (_tuned is not null)
+        {
+            throw new ArgumentException(
+                $"pyreft has no place for how the model itself is tuned ({Tuning}): save it apart by SavePeftAdapter or SaveModel");
+        }
+
         Core.PyreftAdapter.save(folder, _loaded.Config, attached.Spec, attached.Parameters);
     }
 }

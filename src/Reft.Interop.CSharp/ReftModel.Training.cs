@@ -33,29 +33,17 @@ public sealed partial class ReftModel
         CancellationToken cancellationToken = default)
     {
         options ??= new TrainingOptions();
-        TrainingRun.Check(options, Config.ContextLength);
         Core.TransformerModule.causalHead(Model);
-        var work = _gate.Change();
-        try
-        {
-            var start = Attached();
-            return DedicatedThread.Run("reft-fit", () =>
+        return RunFit(
+            options,
+            () =>
             {
-                using (work)
-                {
-                    using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    var subject = new TrainingSubject(_loaded, start.Spec, start.Parameters, 0);
-                    return new TrainingRun(subject, options, progress, _logger, stop.Token).Run(
-                        () => TrainingSet.OfLanguage(Model, start, _encoder, options, data),
-                        reached => Replace(new AttachedReft(start.Spec, reached), Spec));
-                }
-            });
-        }
-        catch
-        {
-            work.Dispose();
-            throw;
-        }
+                NeedAttached();
+                var tuned = Tuned();
+                return PlanOfAttached(() => TrainingSet.OfLanguage(tuned, _loaded.Model, _encoder, options, data));
+            },
+            progress,
+            cancellationToken);
     }
 
     /// <summary>The mean loss per scored token, with what is attached. Rows are those of training, EOS included.</summary>
@@ -75,13 +63,12 @@ public sealed partial class ReftModel
         var examples = data.Rows
             .Select((row, i) => (Core.ExampleModule.truncate(
                 maxLength ?? Config.ContextLength, _encoder.Encode(RowUse.Train, row, i)), i))
-            .Where(pair => pair.Item1.ScoredCount > 0)
-            .ToArray();
-        return MeanLoss(examples, batchSize, new SourceRuns(data.Sources), cancellationToken);
+            .Where(pair => pair.Item1.ScoredCount > 0);
+        return MeanLoss(data.Rows is IStreamedRows ? examples : examples.ToArray(), batchSize, new SourceRuns(data.Sources), cancellationToken);
     }
 
     private double MeanLoss(
-        (Core.Example Example, int Row)[] examples, int batchSize, SourceRuns sources, CancellationToken cancellationToken)
+        IEnumerable<(Core.Example Example, int Row)> examples, int batchSize, SourceRuns sources, CancellationToken cancellationToken)
     {
         using var scope = torch.NewDisposeScope();
         var batches = examples.Chunk(batchSize).Select(chunk =>
@@ -89,9 +76,8 @@ public sealed partial class ReftModel
             cancellationToken.ThrowIfCancellationRequested();
             return Core.BatchModule.create(Core.PaddingSide.Right, chunk.Select(pair => pair.Example).ToFSharpList());
         });
+        var reading = sources.Give(ReadTuned(), Model.Device, examples);
         return Core.Trainer.evaluate(
-            sources.Loss(_attached?.Spec ?? [], Model, examples).ToFSharpFunc(),
-            _attached?.Parameters ?? Core.ParametersModule.empty,
-            batches);
+            Core.LossModule.language(reading), ReadParameters(), batches);
     }
 }

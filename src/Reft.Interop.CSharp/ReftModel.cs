@@ -10,7 +10,8 @@ namespace Reft;
 
 /// <summary>
 /// A language model or an encoder from a Hugging Face folder, with interventions attached to it or none: train them, generate,
-/// score and classify with them, save and load them. The model's own weights never change.
+/// score and classify with them, save and load them. The model's own weights never change: where the model itself is tuned
+/// (<see cref="AttachTuning"/>), what is learnt stands beside them.
 /// </summary>
 /// <remarks>
 /// Generating and scoring may go on at once on several threads; training has the model for itself. Dispose of it to free
@@ -31,7 +32,7 @@ public sealed partial class ReftModel : IDisposable
         Config = ModelFacts.Of(loaded);
         Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
         TokenizerProblem = refusal;
-        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, TrainingEos());
+        _encoder = new RowEncoder(tokenizer, refusal, Config.VocabularySize, loaded.Config.SegmentTypes, RowEncoder.EosOf(Config.EosIds, tokenizer), new(loaded.Folder));
         UseOwnHead();
     }
 
@@ -50,7 +51,8 @@ public sealed partial class ReftModel : IDisposable
     /// <summary>What is attached; empty where nothing is.</summary>
     public ReftSpec Spec { get; private set; } = new();
 
-    private Core.Transformer Model => _loaded.Model;
+    // Tuned, if it is.
+    private Core.Transformer Model => _tuned?.Model ?? _loaded.Model;
 
     /// <summary>
     /// Loads a model folder: <c>config.json</c>, safetensors weights and, if it is there, <c>tokenizer.json</c> or <c>tokenizer.model</c>. One that
@@ -72,7 +74,7 @@ public sealed partial class ReftModel : IDisposable
 
         using var activity = ReftTelemetry.Source.StartActivity("reft.model.load");
         var clock = Stopwatch.StartNew();
-        var (tokenizer, refusal) = options.LoadTokenizer ? TokenizerOf(folder) : (null, null);
+        var (tokenizer, refusal) = options.LoadTokenizer ? RowEncoder.TokenizerOf(folder) : (null, null);
         var model = new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal, options.Logger);
         var (family, seconds) = (model.Config.Family, clock.Elapsed.TotalSeconds);
         activity?.SetTag("reft.model.family", family);
@@ -100,7 +102,9 @@ public sealed partial class ReftModel : IDisposable
         }
     }
 
-    /// <summary>Attaches a spec, with fresh parameters, in place of what was attached.</summary>
+    /// <summary>
+    /// Attaches a spec, with fresh parameters, in place of what was attached. How the model itself is tuned stays.
+    /// </summary>
     /// <param name="spec">What to attach where.</param>
     /// <param name="seed">The seed of the parameters.</param>
     /// <returns>This model.</returns>
@@ -111,19 +115,20 @@ public sealed partial class ReftModel : IDisposable
     public ReftModel Attach(ReftSpec spec, long seed = 42)
     {
         using var work = _gate.Change();
-        Replace(spec.IsEmpty ? null : AttachedReft.Fresh(spec, Model, seed), spec);
+        Replace(spec.IsEmpty ? null : AttachedReft.Fresh(spec, _loaded.Model, seed), spec);
         return this;
     }
 
     /// <summary>
-    /// Takes off what is attached, a classification head that its folder did not bring included: the model is then the base
-    /// model.
+    /// Takes off what is attached, a tuning of the model itself and a classification head that its folder did not bring
+    /// included: the model is then the base model.
     /// </summary>
     /// <returns>This model.</returns>
     public ReftModel Detach()
     {
         using var work = _gate.Change();
         Replace(null, new ReftSpec());
+        Replace((AttachedTuning?)null);
         UseOwnHead();
         return this;
     }
@@ -143,14 +148,14 @@ public sealed partial class ReftModel : IDisposable
     public ReftModel LoadAdapter(string folder, InterventionRegistry? known = null, bool anyBaseModel = false)
     {
         using var work = _gate.Change();
-        using var adapter = Core.AdapterModule.load(
-            known?.ToCore() ?? Core.RegistryModule.standard,
-            anyBaseModel ? FSharpOption<string>.None : FSharpOption<string>.Some(_loaded.Fingerprint),
-            _loaded.Config,
-            folder);
+        using var adapter = Core.AdapterModule.loadOn(
+            known?.ToCore() ?? Core.RegistryModule.standard, anyBaseModel, _loaded, folder);
         Replace(
-            adapter.Spec.IsEmpty ? null : new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, Model.Device)),
+            adapter.Spec.IsEmpty ? null : new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, _loaded.Model.Device)),
             ReftSpec.Of(adapter.Spec));
+        Replace(adapter.Tuning.ValueOrNull() is var (tuning, parameters)
+            ? new AttachedTuning(tuning, _loaded, AttachedReft.Kept(parameters, _loaded.Model.Device))
+            : null);
         if (adapter.Classifier.ValueOrNull() is { } classifier)
         {
             using var scope = torch.NewDisposeScope();
@@ -176,16 +181,17 @@ public sealed partial class ReftModel : IDisposable
         using var work = _gate.Read();
         if (_classifier?.Parameters.TrainableCount is not > 0)
         {
-            Attached();
+            NeedAttached();
         }
 
-        Core.AdapterModule.saveWithHead(
+        Core.AdapterModule.saveTuned(
+            TuningOrNone(),
             _classifier.ToOption(),
             folder,
             _loaded.Config,
             _loaded.Fingerprint,
             _attached?.Spec ?? [],
-            _attached?.Parameters ?? Core.ParametersModule.empty);
+            AttachedParameters());
     }
 
     /// <summary>What is attached, and how much of the whole it is.</summary>
@@ -195,7 +201,8 @@ public sealed partial class ReftModel : IDisposable
         return new ReftDescription
         {
             BaseParameters = Config.ParameterCount,
-            TrainableParameters = _attached?.Parameters.TrainableCount ?? 0,
+            TrainableParameters = AttachedParameters().TrainableCount,
+            Tuning = Tuning?.ToString(),
             Classifier = Classifier,
             Placements = [.. (_attached?.Spec ?? []).Select(PlacementDescription.Of)],
         };
@@ -210,27 +217,10 @@ public sealed partial class ReftModel : IDisposable
         if (_gate.Close())
         {
             _attached?.Dispose();
+            Replace((AttachedTuning?)null);
             Replace(classifier: null);
             ((IDisposable)_loaded).Dispose();
             _gate.Dispose();
-        }
-    }
-
-    // Rows of token ids need no tokenizer: one that cannot be read is refused when text comes.
-    private static (Core.TextTokenizer? Tokenizer, string? Refusal) TokenizerOf(string folder)
-    {
-        if (!Directory.Exists(folder) || !Core.TokenizerFile.exists(folder))
-        {
-            return (null, null);
-        }
-
-        try
-        {
-            return (Core.TokenizerFile.load(folder), null);
-        }
-        catch (InvalidDataException e)
-        {
-            return (null, e.Message);
         }
     }
 
@@ -284,15 +274,17 @@ public sealed partial class ReftModel : IDisposable
     private IReadOnlyList<int> EndIds() =>
         Config.EosIds.Count > 0 ? Config.EosIds : Tokenizer?.EosId is { } named ? [named] : [];
 
-    // The tokenizer's own end if the model stops at it: of several ends (of text, of turn) that one ends a completion.
-    private int? TrainingEos() =>
-        EndIds() is not [var first, ..] ends ? null
-        : Tokenizer?.EosId is { } named && ends.Contains(named) ? named
-        : first;
-
     private AttachedReft Attached() =>
         _attached ?? throw new InvalidOperationException(
             "nothing is attached to the model: give a ReftSpec to ReftModel.Load or Attach, or load an adapter");
+
+    private void NeedAttached()
+    {
+        if (_tuned is null)
+        {
+            Attached();
+        }
+    }
 
     private void Replace(AttachedReft? attached, ReftSpec spec)
     {

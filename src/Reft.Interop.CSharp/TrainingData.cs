@@ -1,3 +1,5 @@
+using Reft.Internal;
+
 namespace Reft;
 
 /// <summary>Rows to train on or to evaluate; they are tokenised by the model that trains on them.</summary>
@@ -26,6 +28,29 @@ public sealed class TrainingData
     /// <exception cref="InvalidDataException">A line is not such a row: the message names the file, the line and the field.</exception>
     public static TrainingData FromJsonLines(string path) => new(DataRow.FromJsonLines(path, RowUse.Train));
 
+    /// <summary>
+    /// Reads a file of JSON Lines, JSON, CSV, TSV or Parquet, with the fields of <see cref="FromJsonLines"/>, <c>messages</c>, or
+    /// texts by a template.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="options">Its format, the names of its columns, a template, and whether its rows stay on the disk.</param>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">A row is not one to train on: the message names the file, the row and the field.</exception>
+    public static TrainingData FromFile(string path, DataOptions? options = null) =>
+        new(DataRow.FromFile(path, RowUse.Train, options));
+
+    /// <summary>
+    /// The same for data that are larger than memory: rows stay on the disk, are checked once and read again, in any order,
+    /// when they are needed; see <see cref="DataOptions.Stream"/>.
+    /// </summary>
+    /// <inheritdoc cref="FromFile"/>
+    public static TrainingData Stream(string path, DataOptions? options = null) =>
+        FromFile(path, (options ?? new DataOptions()) with { Stream = true });
+
+    /// <summary>Conversations, rendered by the chat template of the model that trains on them; the last message is learnt.</summary>
+    public static TrainingData FromConversations(IEnumerable<IEnumerable<ChatMessage>> conversations) =>
+        FromRows(conversations.Select(DataRow.FromMessages));
+
     /// <summary>These rows.</summary>
     public static TrainingData FromRows(IEnumerable<DataRow> rows) => new([.. rows]);
 
@@ -47,8 +72,14 @@ public sealed class TrainingData
     /// <see cref="Interventions.RotatedInterchange"/>.
     /// </summary>
     /// <exception cref="ArgumentException">A run has not as many rows as there are here.</exception>
+    /// <exception cref="InvalidOperationException">The rows stay on the disk.</exception>
     public TrainingData WithSources(params CollectedActivations[] sources)
     {
+        if (Rows is IStreamedRows)
+        {
+            throw new InvalidOperationException("rows that stay on the disk have no sources, which are in memory: read the file with FromFile");
+        }
+
         foreach (var source in sources.Where(source => source.RowCount != Count))
         {
             throw new ArgumentException(

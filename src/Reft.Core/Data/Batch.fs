@@ -1,5 +1,7 @@
 namespace Reft.Core
 
+open System.Collections.Generic
+
 /// <summary>On which side the shorter rows of a batch are padded.</summary>
 [<RequireQualifiedAccess>]
 type PaddingSide =
@@ -46,10 +48,21 @@ type Batch =
     member batch.TokenCount = batch.Spans |> Array.sumBy (fun span -> span.Length)
 
     /// <summary>
-    /// How many terms its mean loss has: scored tokens, or rows where whole rows are labelled. What training weighs a batch by.
+    /// How many pairs it has: row i is preferred to row i + <c>Pairs</c>. 0 where rows stand alone.
+    /// </summary>
+    member batch.Pairs: int =
+        batch.Examples
+        |> Array.filter (fun example -> example.Rejected.IsSome)
+        |> Array.length
+
+    /// <summary>
+    /// How many terms its mean loss has: pairs, scored tokens, or rows where whole rows are labelled. What training weighs a
+    /// batch by.
     /// </summary>
     member batch.Terms: int =
-        if batch.Scored.Length > 0 then
+        if batch.Pairs > 0 then
+            batch.Pairs
+        elif batch.Scored.Length > 0 then
             batch.Scored.Length
         else
             batch.Examples
@@ -124,10 +137,26 @@ module Batch =
           Examples = List.toArray examples
           Random = None }
 
-    /// <summary>Examples as a batch, each in a row of its own, padded on a side.</summary>
-    /// <exception cref="T:System.ArgumentException">There is no example, or an example has no tokens.</exception>
+    /// The examples of rows: those that are preferred, and after them those that they are preferred to, in the same order.
+    let private withRejected (examples: Example list) =
+        let rejected = examples |> List.choose (fun example -> example.Rejected)
+
+        if not rejected.IsEmpty && rejected.Length <> examples.Length then
+            invalidArg
+                (nameof examples)
+                $"expected pairs alone or single rows alone in a batch, found {rejected.Length} pairs among {examples.Length} examples"
+
+        examples @ rejected
+
+    /// <summary>
+    /// Examples as a batch, each in a row of its own, padded on a side. A pair makes two rows: see
+    /// <see cref="P:Reft.Core.Batch.Pairs"/>.
+    /// </summary>
+    /// <exception cref="T:System.ArgumentException">
+    /// There is no example, an example has no tokens, or some are pairs and others are not.
+    /// </exception>
     let create (padding: PaddingSide) (examples: Example list) : Batch =
-        examples |> List.map List.singleton |> ofRows padding
+        examples |> withRejected |> List.map List.singleton |> ofRows padding
 
     /// <summary>
     /// Examples as a batch of rows of at most <paramref name="columns"/> tokens: each follows the one before it in the same
@@ -139,6 +168,9 @@ module Batch =
     /// <param name="examples">The examples, in the order in which they are to stand.</param>
     /// <exception cref="T:System.ArgumentException">There is no example, or one has no tokens or more than a row takes.</exception>
     let pack (columns: int) (padding: PaddingSide) (examples: Example list) : Batch =
+        if examples |> List.exists (fun example -> example.Rejected.IsSome) then
+            invalidArg (nameof examples) "pairs are not packed: batch them in order or by length"
+
         examples
         |> List.iteri (fun number example ->
             if example.Ids.Length > columns then
@@ -191,16 +223,16 @@ module Batch =
 
     /// <summary>
     /// The examples in batches of at most <paramref name="size"/> rows, in an order drawn from <paramref name="order"/>,
-    /// or as they stand without one.
+    /// or as they stand without one. Each is asked for when its batch is.
     /// </summary>
-    let epoch (padding: PaddingSide) (size: int) (order: Rng option) (examples: Example[]) : Batch seq =
+    let epoch (padding: PaddingSide) (size: int) (order: Rng option) (examples: IReadOnlyList<Example>) : Batch seq =
         if size < 1 then
             invalidArg (nameof size) $"expected a batch size of 1 or more, found {size}"
 
         let order =
             match order with
-            | Some rng -> Rng.permutation examples.Length rng
-            | None -> Array.init examples.Length id
+            | Some rng -> Rng.permutation examples.Count rng
+            | None -> Array.init examples.Count id
 
         order
         |> Seq.chunkBySize size

@@ -29,17 +29,35 @@ type Example =
         Segments: int[]
         /// What the whole row is labelled with; <c>None</c> where its tokens are.
         Target: RowTarget option
+        /// The row of the same prompt that this one is preferred to; <c>None</c> where it stands alone.
+        Rejected: Example option
     }
 
-    /// <summary>How many terms of a mean loss it brings: its scored tokens, or 1 if the whole row is labelled.</summary>
-    member example.ScoredCount =
-        match example.Target with
-        | Some _ -> 1
-        | None ->
+    /// <summary>
+    /// How many terms of a mean loss it brings: its scored tokens, 1 if the whole row is labelled, or 1 if it is one of a
+    /// pair, both of which have scored tokens and differ.
+    /// </summary>
+    member example.ScoredCount: int =
+        match example.Rejected, example.Target with
+        | Some rejected, _ ->
+            let chosen = { example with Rejected = None }
+
+            if chosen.ScoredCount > 0 && rejected.ScoredCount > 0 && chosen.Ids <> rejected.Ids then
+                1
+            else
+                0
+        | None, Some _ -> 1
+        | None, None ->
             example.Labels
             |> Seq.skip 1
             |> Seq.filter (fun label -> label <> -100)
             |> Seq.length
+
+    /// <summary>The number of its tokens, or those of the longer row of a pair.</summary>
+    member example.Length: int =
+        match example.Rejected with
+        | Some rejected -> max example.Ids.Length rejected.Length
+        | None -> example.Ids.Length
 
 /// <summary>Making and checking examples.</summary>
 [<RequireQualifiedAccess>]
@@ -56,7 +74,8 @@ module Example =
           Prompt = prompt.Length
           Subspaces = []
           Segments = [||]
-          Target = None }
+          Target = None
+          Rejected = None }
 
     /// <summary>A text without a prompt of its own: every token but the first is scored, and the whole row is the prompt.</summary>
     let ofText (ids: int[]) : Example =
@@ -65,7 +84,8 @@ module Example =
           Prompt = ids.Length
           Subspaces = []
           Segments = [||]
-          Target = None }
+          Target = None
+          Rejected = None }
 
     /// <summary>A row that is labelled as a whole, or that is to be: the whole row is the prompt, and no token is scored.</summary>
     /// <param name="segments">The segment of each token; empty is the first everywhere.</param>
@@ -83,7 +103,8 @@ module Example =
           Prompt = ids.Length
           Subspaces = []
           Segments = segments
-          Target = target }
+          Target = target
+          Rejected = None }
 
     /// <summary>
     /// Ids and labels as they are. The prompt is <paramref name="prompt"/> tokens; where that is not given, what precedes
@@ -120,14 +141,10 @@ module Example =
           Prompt = prompt
           Subspaces = []
           Segments = [||]
-          Target = None }
+          Target = None
+          Rejected = None }
 
-    /// <summary>
-    /// The example cut to at most <paramref name="length"/> tokens: the completion is cut, the prompt is kept. A prompt
-    /// that alone is too long keeps its last tokens, and nothing is scored. A row that is labelled as a whole keeps its
-    /// first tokens.
-    /// </summary>
-    let truncate (length: int) (example: Example) : Example =
+    let private cut (length: int) (example: Example) : Example =
         if example.Ids.Length <= length then
             example
         elif example.Target.IsSome then
@@ -145,3 +162,38 @@ module Example =
                 Ids = Array.sub example.Ids (example.Prompt - length) length
                 Labels = Array.create length Ignored
                 Prompt = length }
+
+    /// <summary>
+    /// The example cut to at most <paramref name="length"/> tokens: the completion is cut, the prompt is kept. A prompt
+    /// that alone is too long keeps its last tokens, and nothing is scored. A row that is labelled as a whole keeps its
+    /// first tokens. Of a pair both rows are cut.
+    /// </summary>
+    let truncate (length: int) (example: Example) : Example =
+        match example.Rejected with
+        | None -> cut length example
+        | Some rejected ->
+            { cut length example with
+                Rejected = Some(cut length rejected) }
+
+    /// <summary>A pair of rows with the same prompt: <paramref name="chosen"/> is preferred to <paramref name="rejected"/>.</summary>
+    /// <exception cref="T:System.ArgumentException">Their prompts differ, or one of them is a pair already.</exception>
+    let preferredTo (rejected: Example) (chosen: Example) : Example =
+        if chosen.Rejected.IsSome || rejected.Rejected.IsSome then
+            invalidArg (nameof chosen) "expected two single rows, found a pair"
+
+        let prompt (row: Example) = Array.truncate row.Prompt row.Ids
+
+        if prompt chosen <> prompt rejected then
+            invalidArg
+                (nameof rejected)
+                $"expected both completions after the same prompt, found prompts of {chosen.Prompt} and {rejected.Prompt} tokens that differ"
+
+        { chosen with Rejected = Some rejected }
+
+    /// <summary>
+    /// The same rows with all their tokens as the prompt, to which positions refer: for what reads whole rows, as a reward.
+    /// </summary>
+    let rec wholePrompt (example: Example) : Example =
+        { example with
+            Prompt = example.Ids.Length
+            Rejected = example.Rejected |> Option.map wholePrompt }

@@ -15,6 +15,7 @@ type Adapter
     (
         spec: ReftSpec,
         parameters: Parameters,
+        tuning: (ModelTuning * Parameters) option,
         classifier: Classifier option,
         baseFamily: string,
         baseFingerprint: string,
@@ -26,6 +27,9 @@ type Adapter
 
     /// <summary>The parameters of its interventions, constants included.</summary>
     member _.Parameters: Parameters = parameters
+
+    /// <summary>How the model itself was tuned, and the parameters of that; <c>None</c> where it was not.</summary>
+    member _.Tuning: (ModelTuning * Parameters) option = tuning
 
     /// <summary>The classification head that was saved with them, if there was one.</summary>
     member _.Classifier: Classifier option = classifier
@@ -42,6 +46,7 @@ type Adapter
     interface IDisposable with
         member _.Dispose() =
             Parameters.dispose parameters
+            tuning |> Option.iter (snd >> Parameters.dispose)
             classifier |> Option.iter (fun head -> Parameters.dispose head.Parameters)
 
 /// <summary>
@@ -87,6 +92,7 @@ module Adapter =
     let private manifest
         (spec: ReftSpec)
         (parameters: Parameters)
+        (tuning: ModelTuning option)
         (classifier: Classifier option)
         (config: ModelConfig)
         (fingerprint: string)
@@ -114,24 +120,34 @@ module Adapter =
         writer.WriteString("dtype", "float32")
         writer.WriteNumber("trainable_parameters", parameters.TrainableCount)
         writer.WriteString("weights", weightsHash)
+
+        tuning
+        |> Option.iter (fun tuning ->
+            writer.WritePropertyName "tuning"
+            FormJson.write writer tuning.Form)
+
         classifier |> Option.iter (HeadJson.write writer)
         writer.WritePropertyName "placements"
         SpecJson.write writer spec
         writer.WriteEndObject()
 
     /// <summary>
-    /// Writes an adapter with a classification head. An older one in the same folder is replaced only when the new one is
-    /// completely on the disk.
+    /// Writes an adapter with what tunes the model itself and a classification head. An older one in the same folder is
+    /// replaced only when the new one is completely on the disk.
     /// </summary>
+    /// <param name="tuning">How the model itself is tuned; <c>None</c> where it is not.</param>
     /// <param name="classifier">The head, with the values that are saved; <c>None</c> for an adapter without one.</param>
     /// <param name="folder">Made if need be.</param>
     /// <param name="config">The base model's shape.</param>
     /// <param name="fingerprint">The base model's fingerprint.</param>
-    /// <param name="spec">What is attached where; may be empty beside a head.</param>
-    /// <param name="parameters">The parameters of its interventions; those of the head may be among them, and count there.</param>
+    /// <param name="spec">What is attached where; may be empty.</param>
+    /// <param name="parameters">
+    /// The parameters of its interventions and of the tuning; those of the head may be among them, and count there.
+    /// </param>
     /// <exception cref="T:System.ArgumentException">A parameter is not finite.</exception>
     /// <exception cref="T:System.IO.IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
-    let saveWithHead
+    let saveTuned
+        (tuning: ModelTuning option)
         (classifier: Classifier option)
         (folder: string)
         (config: ModelConfig)
@@ -171,7 +187,18 @@ module Adapter =
         AtomicFile.writeAll
             folder
             [ Weights, weights
-              Manifest, manifest spec parameters classifier config fingerprint (hashWritten weights) ]
+              Manifest, manifest spec parameters tuning classifier config fingerprint (hashWritten weights) ]
+
+    /// <summary>Writes an adapter with a classification head; see <see cref="M:Reft.Core.AdapterModule.saveTuned"/>.</summary>
+    let saveWithHead
+        (classifier: Classifier option)
+        (folder: string)
+        (config: ModelConfig)
+        (fingerprint: string)
+        (spec: ReftSpec)
+        (parameters: Parameters)
+        : unit =
+        saveTuned None classifier folder config fingerprint spec parameters
 
     /// <summary>Writes an adapter of interventions alone; see <see cref="M:Reft.Core.AdapterModule.saveWithHead"/>.</summary>
     let save
@@ -248,17 +275,13 @@ module Adapter =
             )
         | _ -> raise (JsonValue.unexpected $"the format version {FormatVersion}" version)
 
-    /// <summary>Reads an adapter for a base model.</summary>
-    /// <param name="registry">The interventions that it may name; <see cref="P:Reft.Core.RegistryModule.standard"/> and your own.</param>
-    /// <param name="fingerprint">The base model's fingerprint; <c>None</c> takes the adapter whatever it was trained on.</param>
-    /// <param name="config">The base model's shape.</param>
-    /// <param name="folder">Where it was saved.</param>
-    /// <exception cref="T:System.IO.FileNotFoundException">A file is missing.</exception>
-    /// <exception cref="T:System.IO.InvalidDataException">
-    /// A file is damaged, was written by a newer version, was trained on another base model, or its parameters are not
-    /// those of its spec: all differences are listed.
-    /// </exception>
-    let load (registry: Registry) (fingerprint: string option) (config: ModelConfig) (folder: string) : Adapter =
+    let private read
+        (tuningOf: JsonValue -> ModelTuning * Parameters)
+        (registry: Registry)
+        (fingerprint: string option)
+        (config: ModelConfig)
+        (folder: string)
+        : Adapter =
         Native.load ()
         use _ = torch.NewDisposeScope()
         let root = readManifest folder
@@ -277,6 +300,8 @@ module Adapter =
         let spec = root |> JsonValue.field "placements" |> SpecJson.read registry
 
         let blank = root |> JsonValue.tryField "head" |> Option.map (HeadJson.read config)
+
+        let tuned = root |> JsonValue.tryField "tuning" |> Option.map tuningOf
 
         let weights = Path.Combine(folder, Weights)
 
@@ -302,6 +327,9 @@ module Adapter =
         let expectedParameters =
             Parameters.concat
                 [ fresh
+                  match tuned with
+                  | Some(_, blank) -> blank
+                  | None -> Parameters.empty
                   match blank with
                   | Some head -> head.Parameters
                   | None -> Parameters.empty ]
@@ -318,14 +346,65 @@ module Adapter =
                     $"{weights} does not belong to {path}: expected {expected}, found {found}. Saving was interrupted between the two files, or one was replaced: restore both from one save"
             )
 
-        let isHead (p: Parameter) =
-            blank |> Option.exists (fun head -> (head.Parameters.TryFind p.Name).IsSome)
+        let within (names: Parameters) =
+            parameters.Entries
+            |> Seq.filter (fun p -> (names.TryFind p.Name).IsSome)
+            |> Parameters
 
         new Adapter(
             spec,
-            parameters.Entries |> Seq.filter (isHead >> not) |> Parameters,
+            within fresh,
+            tuned |> Option.map (fun (tuning, blank) -> tuning, within blank),
             blank |> Option.map (Classifier.withParameters parameters),
             baseModel |> JsonValue.field "model_type" |> JsonValue.string,
             trainedOn,
             root |> JsonValue.field "library_version" |> JsonValue.string
         )
+
+    /// <summary>Reads an adapter of interventions, and perhaps a classification head, for a base model.</summary>
+    /// <param name="registry">The interventions that it may name; <see cref="P:Reft.Core.RegistryModule.standard"/> and your own.</param>
+    /// <param name="fingerprint">The base model's fingerprint; <c>None</c> takes the adapter whatever it was trained on.</param>
+    /// <param name="config">The base model's shape.</param>
+    /// <param name="folder">Where it was saved.</param>
+    /// <exception cref="T:System.IO.FileNotFoundException">A file is missing.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">
+    /// A file is damaged, was written by a newer version, was trained on another base model, or its parameters are not
+    /// those of its spec: all differences are listed. Or it tunes the model itself, which needs the model:
+    /// <see cref="M:Reft.Core.AdapterModule.loadOn"/>.
+    /// </exception>
+    let load (registry: Registry) (fingerprint: string option) (config: ModelConfig) (folder: string) : Adapter =
+        read
+            (fun value ->
+                raise (
+                    InvalidDataException
+                        $"{value.File}: the adapter also tunes the model itself ({FormJson.read value}): load it with Adapter.loadOn, which is given the model"
+                ))
+            registry
+            fingerprint
+            config
+            folder
+
+    /// <summary>Reads an adapter for a model that is loaded, with what tunes the model itself.</summary>
+    /// <param name="registry">The interventions that it may name; <see cref="P:Reft.Core.RegistryModule.standard"/> and your own.</param>
+    /// <param name="anyBase">Whether to take the adapter whatever it was trained on.</param>
+    /// <param name="loaded">The base model.</param>
+    /// <param name="folder">Where it was saved.</param>
+    /// <exception cref="T:System.IO.FileNotFoundException">A file is missing.</exception>
+    /// <exception cref="T:System.IO.InvalidDataException">
+    /// A file is damaged, was written by a newer version, was trained on another base model, or its parameters are not
+    /// those of its spec and tuning: all differences are listed.
+    /// </exception>
+    let loadOn (registry: Registry) (anyBase: bool) (loaded: LoadedModel) (folder: string) : Adapter =
+        read
+            (fun value ->
+                try
+                    let tuning = FormJson.read value |> Tunings.ofForm
+                    tuning, tuning.Blank loaded
+                with
+                | :? ArgumentException
+                | :? InvalidOperationException as e ->
+                    raise (InvalidDataException($"{value.File}: key '{value.Key}': {e.Message}", e)))
+            registry
+            (if anyBase then None else Some loaded.Fingerprint)
+            loaded.Config
+            folder

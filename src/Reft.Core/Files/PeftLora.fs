@@ -338,7 +338,13 @@ module PeftLora =
                         down.Dispose()
                         reraise ()
 
-                updates.Add(name, { Down = down; Up = up; Scale = scale })
+                updates.Add(
+                    name,
+                    { Down = down
+                      Up = up
+                      Scale = scale
+                      Input = None }
+                )
 
             new LoraAdapter(folder, updates, hashOf [ for KeyValue(name, update) in updates -> name, update ])
         with _ ->

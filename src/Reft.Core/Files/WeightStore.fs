@@ -66,13 +66,8 @@ type internal WeightStore
         | true, scale -> tensors[name], scale
         | _ -> quantise entry id
 
-    /// The parts of a block have its number in their names; a head has none.
-    let ofBlock (entry: LinearEntry) =
-        entry.Name.Split '.'
-        |> Array.exists (fun part -> part <> "" && part |> Seq.forall Char.IsAsciiDigit)
-
-    let isInt8 entry =
-        format = WeightFormat.Int8 && ofBlock entry
+    let isInt8 (entry: LinearEntry) =
+        format = WeightFormat.Int8 && entry.OfBlock
 
     /// How matrices of the blocks are kept.
     member _.Format: WeightFormat = format

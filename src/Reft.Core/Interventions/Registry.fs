@@ -26,6 +26,7 @@ module Registry =
                   "direft_orthonormal", DireftOrthonormal.ofForm
                   "direft_paper", DireftPaper.ofForm
                   "red", Red.ofForm
+                  "bottleneck", Bottleneck.ofForm
                   "activation_addition", ActivationAddition.ofForm
                   "repe_linear", RepE.linearOfForm
                   "repe_piecewise", RepE.piecewiseOfForm

@@ -173,6 +173,19 @@ module Attention =
                 fused options context q (repeatHeads groups k) (repeatHeads groups v)
         | _ -> plain options context q (repeatHeads groups k) (repeatHeads groups v)
 
+    /// The context's prefix before keys and values [batch, kv_heads, columns, head_dim].
+    let private afterPrefix (context: Context) (layer: int) (k: Tensor) (v: Tensor) : struct (Tensor * Tensor) =
+        if context.Prefix.Length = 0 then
+            struct (k, v)
+        else
+            let struct (keys, values) = context.Prefix[layer]
+
+            let join (prefix: Tensor) (x: Tensor) =
+                Scope.run (fun () ->
+                    torch.cat (ResizeArray [ prefix.unsqueeze(0L).expand(x.shape[0], -1L, -1L, -1L); x ], 2L))
+
+            struct (join keys k, join values v)
+
     let private splitHeads (heads: int) (headDim: int) (x: Tensor) =
         x.view(x.shape[0], x.shape[1], int64 heads, int64 headDim).transpose(1L, 2L)
 
@@ -237,6 +250,8 @@ module Attention =
             match context.Cache with
             | Some cache -> cache.Append(layer, context.Offset, k, v)
             | None -> struct (k, v)
+
+        let struct (k, v) = afterPrefix context layer k v
 
         (attend options context q k v) // [batch, heads, seq, head_dim]
             .transpose(1L, 2L)

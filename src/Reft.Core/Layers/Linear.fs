@@ -24,9 +24,11 @@ type LowRankUpdate =
         Up: Tensor
         /// α / r
         Scale: float
+        /// What x goes through before A, as dropout in training; <c>None</c> for nothing.
+        Input: (Tensor -> Tensor) option
     }
 
-/// <summary>The weights of y = x Wᵀ + b + Σ scale · x Aᵀ Bᵀ.</summary>
+/// <summary>The weights of y = (x Wᵀ + Σ scale · x Aᵀ Bᵀ) ⊙ m + b, where m is 1 unless it is given.</summary>
 [<NoEquality; NoComparison>]
 type Linear =
     {
@@ -36,6 +38,8 @@ type Linear =
         Bias: Tensor option
         /// Low-rank maps beside W, e.g. of LoRA adapters; usually none.
         Updates: LowRankUpdate list
+        /// m [out], of any dtype: what the columns of the product are multiplied by, as in DoRA; usually nothing.
+        Rescale: Tensor option
     }
 
 /// <summary>Affine maps.</summary>
@@ -46,7 +50,8 @@ module Linear =
     let dense (bias: Tensor option) (weight: Tensor) : Linear =
         { Weight = LinearWeight.Dense weight
           Bias = bias
-          Updates = [] }
+          Updates = []
+          Rescale = None }
 
     /// <summary>The width of y.</summary>
     let outputs (linear: Linear) : int64 =
@@ -62,26 +67,54 @@ module Linear =
         | LinearWeight.Int8(weight, _) -> weight.shape[1]
         | LinearWeight.Transposed weight -> weight.shape[0]
 
+    let private product (linear: Linear) (bias: Tensor option) (x: Tensor) =
+        match linear.Weight with
+        | LinearWeight.Dense weight -> torch.nn.functional.linear (x, weight, Option.toObj bias)
+        | LinearWeight.Transposed weight ->
+            Scope.run (fun () -> torch.nn.functional.linear (x, weight.t (), Option.toObj bias))
+        | LinearWeight.Int8(values, scale) ->
+            match bias with
+            | Some bias -> Scope.run (fun () -> Int8.product values scale x + bias)
+            | None -> Int8.product values scale x
+
+    /// [n, in], [n, out] → [n, out]
     let private update (x: Tensor) (y: Tensor) (low: LowRankUpdate) =
-        let inner = torch.nn.functional.linear (x.``to`` low.Down.dtype, low.Down, null) // [..., rank]
+        let x =
+            match low.Input with
+            | Some change -> change x
+            | None -> x
 
-        y
-        + (torch.nn.functional.linear (inner, low.Up, null) * float32 low.Scale).``to`` y.dtype
+        // Scaled where it is narrow: [n, rank].
+        let inner =
+            torch.nn.functional.linear (x.``to`` low.Down.dtype, low.Down, null)
+            * float32 low.Scale
 
-    /// <summary>x Wᵀ + b and its low-rank updates. [..., in] → [..., out]</summary>
-    let apply (linear: Linear) (x: Tensor) : Tensor =
-        let bias = Option.toObj linear.Bias
-
-        let main () =
-            match linear.Weight with
-            | LinearWeight.Dense weight -> torch.nn.functional.linear (x, weight, bias)
-            | LinearWeight.Transposed weight -> Scope.run (fun () -> torch.nn.functional.linear (x, weight.t (), bias))
-            | LinearWeight.Int8(values, scale) ->
-                match linear.Bias with
-                | Some bias -> Scope.run (fun () -> Int8.product values scale x + bias)
-                | None -> Int8.product values scale x
-
-        if linear.Updates.IsEmpty then
-            main ()
+        if low.Up.dtype = y.dtype then
+            // One pass over y, which no derivative reads.
+            y.addmm (inner, low.Up.t ())
         else
-            Scope.run (fun () -> linear.Updates |> List.fold (update x) (main ()))
+            y + torch.nn.functional.linear(inner, low.Up, null).``to`` y.dtype
+
+    let private extended (linear: Linear) (x: Tensor) =
+        Scope.run (fun () ->
+            let shape = x.shape
+            let flat = x.reshape (-1L, shape[shape.Length - 1])
+
+            let products =
+                linear.Updates
+                |> List.fold (update flat) (product linear (if linear.Rescale.IsSome then None else linear.Bias) flat)
+
+            let y =
+                match linear.Rescale, linear.Bias with
+                | None, _ -> products
+                | Some factor, None -> (products * factor).``to`` x.dtype
+                | Some factor, Some bias -> (products * factor + bias).``to`` x.dtype
+
+            y.view [| yield! shape[.. shape.Length - 2]; outputs linear |])
+
+    /// <summary>(x Wᵀ and its low-rank updates) ⊙ m + b. [..., in] → [..., out]</summary>
+    let apply (linear: Linear) (x: Tensor) : Tensor =
+        if linear.Updates.IsEmpty && linear.Rescale.IsNone then
+            product linear linear.Bias x
+        else
+            extended linear x

@@ -14,6 +14,11 @@ type LinearEntry =
         Transposed: bool
     }
 
+    /// <summary>Whether it is a map of a block, whose number is a part of its name; a head's has none.</summary>
+    member entry.OfBlock: bool =
+        entry.Name.Split '.'
+        |> Array.exists (fun part -> part <> "" && part |> Seq.forall System.Char.IsAsciiDigit)
+
 /// <summary>
 /// Where a family's blocks take their weights from. Low-rank updates and quantised matrices are other values of it, so that
 /// a family knows nothing of them.
@@ -48,7 +53,8 @@ module Weights =
                         Some(find $"{entry.Name}.bias")
                     else
                         None
-                  Updates = [] } }
+                  Updates = []
+                  Rescale = None } }
 
     /// <summary>The same weights with int8 matrices (see <see cref="T:Reft.Core.Int8Module"/>) in place of some.</summary>
     /// <param name="find">A map → its whole numbers [out, in] and what each row is multiplied by [out, 1]; <c>None</c> leaves it.</param>

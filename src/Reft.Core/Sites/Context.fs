@@ -54,6 +54,9 @@ type Context =
         Masks: AttentionMask[]
         /// Rotary tables of this window, (cos, sin), filled in by the model; one per rope base. [batch or 1, 1, seq, head_dim]
         Rotary: struct (Tensor * Tensor)[]
+        /// Keys and values that every token sees before the columns, as prefix tuning learns them: one pair per layer
+        /// [kv_heads, n, head_dim]; empty where there are none. They have no position and no column.
+        Prefix: struct (Tensor * Tensor)[]
         /// The columns before the window, when decoding.
         Cache: KvCache option
         /// How attention is computed.
@@ -223,6 +226,7 @@ module Context =
           Segments = None
           Masks = [||]
           Rotary = [||]
+          Prefix = [||]
           Cache = cache
           Attention = AttentionKernel.Fused
           Tokens = [||]
@@ -239,6 +243,47 @@ module Context =
         { context with
             Attention = AttentionKernel.Plain }
 
+    /// A mask over n more columns, before the others, that every token sees.
+    let private widened (dtype: torch.ScalarType) (device: torch.Device) (length: int) (n: int64) mask =
+        let joined (mask: Tensor) =
+            Scope.run (fun () ->
+                let seen =
+                    torch.zeros ([| mask.shape[0]; 1L; mask.shape[2]; n |], dtype = mask.dtype, device = device)
+
+                torch.cat (ResizeArray [ seen; mask ], 3L))
+            |> AttentionMask.Excluding
+
+        match mask with
+        | AttentionMask.Everything -> AttentionMask.Everything
+        | AttentionMask.Excluding mask -> joined mask
+        // One token sees every column.
+        | AttentionMask.Causal when length = 1 -> AttentionMask.Everything
+        | AttentionMask.Causal ->
+            let side = int64 length
+
+            torch.full([| 1L; 1L; side; side |], (excluded dtype).ToScalar(), dtype = dtype, device = device).triu(1L)
+            |> joined
+
+    /// <summary>
+    /// A context that a model has filled in, with keys and values that every token sees before the columns, in every pattern of
+    /// attention.
+    /// </summary>
+    /// <param name="dtype">The model's dtype.</param>
+    /// <param name="device">The model's device.</param>
+    /// <param name="prefix">One pair per layer, of one length. [kv_heads, n, head_dim]</param>
+    /// <param name="context">The window.</param>
+    let withPrefix
+        (dtype: torch.ScalarType)
+        (device: torch.Device)
+        (prefix: struct (Tensor * Tensor)[])
+        (context: Context)
+        : Context =
+        let struct (keys, _) = prefix[0]
+
+        { context with
+            Prefix = prefix
+            Masks = context.Masks |> Array.map (widened dtype device context.Length keys.shape[1]) }
+
     /// <summary>
     /// A context for applying an edit to rows that no model computed: it says which batch row each of them belongs to, and
     /// nothing else. No model can run in it.
@@ -252,6 +297,7 @@ module Context =
           Segments = None
           Masks = [||]
           Rotary = [||]
+          Prefix = [||]
           Cache = None
           Attention = AttentionKernel.Fused
           Tokens = [||]

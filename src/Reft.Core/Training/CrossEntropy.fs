@@ -23,9 +23,9 @@ module CrossEntropy =
     let plain (head: LanguageHead) (hidden: Tensor) (targets: Tensor) : Tensor =
         torch.nn.functional.cross_entropy (hidden |> LanguageHead.logits head, targets)
 
-    /// The summed loss of one chunk, and n times its gradient with respect to the map's output, softmax − one-hot under
-    /// the cap's derivative 1 − (logit / c)², in the dtype of hidden, where that is wanted.
-    let private chunkLoss
+    /// The loss of each token of one chunk, and the gradients of these losses with respect to the map's output, softmax −
+    /// one-hot under the cap's derivative 1 − (logit / c)², in the dtype of hidden, where they are wanted.
+    let internal chunkLosses
         (head: LanguageHead)
         (wanted: bool)
         (hidden: Tensor)
@@ -34,7 +34,7 @@ module CrossEntropy =
         let logits = hidden |> LanguageHead.mapped head
         let column = targets.unsqueeze 1L
         let logSum = logits.logsumexp (1L, true)
-        let loss = (logSum - logits.gather (1L, column)).sum()
+        let loss = (logSum - logits.gather (1L, column)).squeeze 1L
 
         if wanted then
             let slope =
@@ -94,9 +94,9 @@ module CrossEntropy =
                 let part = hidden.narrow (0L, start, count)
 
                 let struct (chunk, gradient) =
-                    chunkLoss frozen wanted part (targets.narrow (0L, start, count))
+                    chunkLosses frozen wanted part (targets.narrow (0L, start, count))
 
-                loss.add_ chunk |> ignore
+                loss.add_ (chunk.sum ()) |> ignore
 
                 gradient
                 |> Option.iter (fun gradient ->
@@ -136,7 +136,8 @@ module CrossEntropy =
     let fused (head: LanguageHead) (hidden: Tensor) (targets: Tensor) : Tensor =
         match head.Map with
         | { Weight = LinearWeight.Dense map
-            Updates = [] } -> fusedDense head map (head.Transform hidden) targets
+            Updates = []
+            Rescale = None } -> fusedDense head map (head.Transform hidden) targets
         // Other maps are differentiated by libtorch.
         | _ -> plain head hidden targets
 

@@ -1,6 +1,7 @@
 namespace Reft.Core
 
 open System
+open System.Collections.Generic
 open System.Threading
 open TorchSharp
 
@@ -97,17 +98,22 @@ module Fit =
         if task.Examples.Count = 0 then
             invalidArg "examples" "the dataset is empty: expected at least one example to train on"
 
-        task.Examples
-        |> Seq.iteri (fun row example ->
-            if example.ScoredCount = 0 then
-                invalidArg
-                    "examples"
-                    $"example {row} has no scored token and no label, so there is nothing to learn from it: leave such rows out")
+        match task.Examples with
+        | :? IMeasuredExamples -> ()
+        | examples ->
+            examples
+            |> Seq.iteri (fun row example ->
+                if example.ScoredCount = 0 then
+                    invalidArg
+                        "examples"
+                        $"example {row} has no scored token and no label, or is a pair of equal rows, so there is nothing to learn from it: leave such rows out")
 
     /// Which rows make which batch of which step: a function of the step alone, so that a run can go on from any.
     type private Course(options: FitOptions, task: FitTask, rng: Rng) =
-        let lengths =
-            task.Examples |> Seq.map (fun example -> example.Ids.Length) |> Seq.toArray
+        let lengths: IReadOnlyList<int> =
+            match task.Examples with
+            | :? IMeasuredExamples as measured -> measured.Lengths
+            | examples -> examples |> Seq.map (fun example -> example.Length) |> Seq.toArray :> _
 
         let plan epoch =
             let order = if options.Shuffle then Some(Rng.fork epoch rng) else None

@@ -35,9 +35,10 @@ module FitTask =
     /// <summary>The same with the mean loss of held-out examples, as <c>loss</c>, for its evaluation.</summary>
     /// <param name="padding">On which side rows are padded.</param>
     /// <param name="size">Rows of a batch.</param>
-    /// <param name="heldOut">The examples.</param>
+    /// <param name="heldOut">The examples; read again in each evaluation.</param>
     /// <param name="task">The task.</param>
-    let holdingOut (padding: PaddingSide) (size: int) (heldOut: Example[]) (task: FitTask) : FitTask =
+    let holdingOut (padding: PaddingSide) (size: int) (heldOut: IReadOnlyList<Example>) (task: FitTask) : FitTask =
         task
         |> evaluating (fun theta ->
-            [ "loss", heldOut |> Batch.epoch padding size None |> Trainer.evaluate task.Loss theta ])
+            let batches = heldOut |> Batch.epoch padding size None
+            [ "loss", Trainer.evaluate task.Loss theta batches ])

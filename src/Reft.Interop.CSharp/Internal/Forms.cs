@@ -13,11 +13,15 @@ internal static class Forms
     public static ReftIntervention Parse(string name, IEnumerable<KeyValuePair<string, string>> options) =>
         Of(name, options.Select(option => (option.Key, Read(option.Value))));
 
-    private static ReftIntervention Of(string name, IEnumerable<(string Key, Core.FormOption Value)> options)
-    {
-        var form = Core.Form.NewMethod(name, options.Select(option => Tuple.Create(option.Key, option.Value)).ToFSharpList());
-        return new(Core.RegistryModule.intervention(Core.RegistryModule.standard, form));
-    }
+    /// <summary>A form whose options are texts, as on a command line.</summary>
+    public static Core.Form Form(string name, IEnumerable<KeyValuePair<string, string>> options) =>
+        Form(name, options.Select(option => (option.Key, Read(option.Value))));
+
+    private static Core.Form Form(string name, IEnumerable<(string Key, Core.FormOption Value)> options) =>
+        Core.Form.NewMethod(name, options.Select(option => Tuple.Create(option.Key, option.Value)).ToFSharpList());
+
+    private static ReftIntervention Of(string name, IEnumerable<(string Key, Core.FormOption Value)> options) =>
+        new(Core.RegistryModule.intervention(Core.RegistryModule.standard, Form(name, options)));
 
     private static Core.FormOption Option(object value) =>
         value switch

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Reft.Internal;
 
 /// <summary>Rows → token ids, labels and prompts, for one model.</summary>
@@ -6,9 +8,49 @@ namespace Reft.Internal;
 /// <param name="Vocabulary">The number of ids that the model knows.</param>
 /// <param name="SegmentTypes">How many kinds of segments it tells apart.</param>
 /// <param name="EosId">What ends a completion in training, if the model has such a token.</param>
+/// <param name="Chat">Renders conversations; it is read from the model's folder when the first one comes.</param>
 internal sealed partial record RowEncoder(
-    Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int SegmentTypes, int? EosId)
+    Core.TextTokenizer? Tokenizer, string? Refusal, int Vocabulary, int SegmentTypes, int? EosId, ConversationRenderer Chat)
 {
+    /// <summary>That of a model's folder, whose weights are not read, and the model's context.</summary>
+    /// <exception cref="FileNotFoundException">There is no such folder, or no configuration in it.</exception>
+    /// <exception cref="InvalidDataException">The configuration is damaged, or of a kind that is not supported.</exception>
+    public static (RowEncoder Encoder, int Context) OfFolder(string folder)
+    {
+        var config = Core.ConfigFile.ofFolder(folder);
+        var (tokenizer, refusal) = TokenizerOf(folder);
+        var ends = Core.ConfigFile.eosIds(folder, config);
+        return (
+            new(tokenizer, refusal, config.Vocabulary, config.SegmentTypes, EosOf([.. ends], tokenizer), new(folder)), config.Context);
+    }
+
+    /// <summary>The tokenizer of a folder; rows of token ids need none, so one that cannot be read is refused when text comes.</summary>
+    public static (Core.TextTokenizer? Tokenizer, string? Refusal) TokenizerOf(string folder)
+    {
+        if (!Directory.Exists(folder) || !Core.TokenizerFile.exists(folder))
+        {
+            return (null, null);
+        }
+
+        try
+        {
+            return (Core.TokenizerFile.load(folder), null);
+        }
+        catch (InvalidDataException e)
+        {
+            return (null, e.Message);
+        }
+    }
+
+    /// <summary>
+    /// What ends a completion, of the ids that end a generation: the tokenizer's own end if it is among them, as of several
+    /// ends (of text, of turn) that one ends a completion; else the first. The tokenizer's where there are none.
+    /// </summary>
+    public static int? EosOf(IReadOnlyList<int> ends, Core.TextTokenizer? tokenizer) =>
+        tokenizer?.EosId.ToNullable() is { } named && (ends.Count == 0 || ends.Contains(named)) ? named
+        : ends is [var first, ..] ? first
+        : null;
+
     public Core.Example Encode(RowUse use, DataRow row, int index)
     {
         var source = row.Source ?? $"row {index}";
@@ -17,6 +59,7 @@ internal sealed partial record RowEncoder(
         {
             { Prompt: { } prompt } when use == RowUse.Generate => WholePrompt(EncodePrompt(prompt, "prompt", source)),
             { Prompt: { } prompt, Completion: { } completion } => OfCompletion(use, prompt, completion, source),
+            { Messages: { } messages } => OfMessages(use, messages, row.Tools, source),
             { Text: { } text } => Core.ExampleModule.ofText(EncodePrompt(text, "text", source)),
             _ => OfIds(row, source),
         };
@@ -53,7 +96,7 @@ internal sealed partial record RowEncoder(
 
     private static Core.Example WithSubspaces(IReadOnlyList<int>? numbers, Core.Example example) =>
         numbers is { } subspaces
-            ? new(example.Ids, example.Labels, example.Prompt, subspaces.ToFSharpList(), example.Segments, example.Target)
+            ? new(example.Ids, example.Labels, example.Prompt, subspaces.ToFSharpList(), example.Segments, example.Target, example.Rejected)
             : example;
 
     private static Core.Example WholePrompt(int[] ids) => Core.ExampleModule.ofText(ids);
@@ -66,6 +109,21 @@ internal sealed partial record RowEncoder(
             ? Core.ExampleModule.ofCompletion(promptIds, [.. completionIds, KnownEos(eos, source)])
             : Core.ExampleModule.ofCompletion(promptIds, completionIds);
     }
+
+    // The template writes what stands before and after a text, special tokens included.
+    private Core.Example OfMessages(RowUse use, JsonElement messages, JsonElement? tools, string source)
+    {
+        if (use == RowUse.Generate)
+        {
+            return WholePrompt(Rendered(Chat.Prompt(messages, tools, source), source));
+        }
+
+        var (prompt, answer) = Chat.Split(messages, tools, source);
+        return Core.ExampleModule.ofCompletion(Rendered(prompt, source), Rendered(answer, source));
+    }
+
+    private int[] Rendered(string text, string source) =>
+        NotEmpty(OfText(Needed("messages", source).Encode(text, false), "messages", source), "messages", source);
 
     private Core.Example OfIds(DataRow row, string source)
     {
@@ -95,7 +153,7 @@ internal sealed partial record RowEncoder(
         {
             var field = e.ParamName == "prompt" ? "prompt_length" : "labels";
             var message = e.Message.Replace($" (Parameter '{e.ParamName}')", "", StringComparison.Ordinal);
-            throw new InvalidDataException($"{source}: field '{field}': {message}", e);
+            throw RowError.Of(source, field, message, e);
         }
     }
 

@@ -11,6 +11,7 @@ internal static class RowForm
             .. row.Prompt is null ? Array.Empty<string>() : ["prompt"],
             .. row.Text is null ? Array.Empty<string>() : ["text"],
             .. row.InputIds is null ? Array.Empty<string>() : ["input_ids"],
+            .. row.Messages is null ? Array.Empty<string>() : ["messages"],
         ];
 
         if (row.Subspaces is { } subspaces)
@@ -39,6 +40,12 @@ internal static class RowForm
                 NoField(source, "completion", row.Completion is null, "prompt");
                 return row;
 
+            case ["messages"]:
+                NoField(source, "completion", row.Completion is null, "prompt");
+                NoField(source, "labels", row.Labels is null);
+                NoField(source, "prompt_length", row.PromptLength is null);
+                return row;
+
             case ["text"] when use == RowUse.Score:
                 NoField(source, "completion", row.Completion is null, "prompt");
                 NoField(source, "labels", row.Labels is null);
@@ -50,12 +57,11 @@ internal static class RowForm
 
             default:
                 var found = starts is [] ? "none of them" : $"'{starts[0]}'";
-                throw new InvalidDataException($"{source}: expected {Expected(use)}, found {found}");
+                throw RowError.Of(source, null, $"expected {Expected(use)}, found {found}");
         }
     }
 
-    public static InvalidDataException Refuse(string source, string field, string problem) =>
-        new($"{source}: field '{field}': {problem}");
+    public static InvalidDataException Refuse(string source, string field, string problem) => RowError.Of(source, field, problem);
 
     public static void CheckSubspaces(IReadOnlyList<int> subspaces, string source)
     {
@@ -89,8 +95,8 @@ internal static class RowForm
     private static string Expected(RowUse use) =>
         use switch
         {
-            RowUse.Train => "the fields 'prompt' and 'completion', or 'input_ids' and 'labels'",
-            RowUse.Generate => "the field 'prompt' or 'input_ids'",
-            _ => "the fields 'prompt' and 'completion', or 'input_ids', or 'text'",
+            RowUse.Train => "the fields 'prompt' and 'completion', or 'input_ids' and 'labels', or 'messages'",
+            RowUse.Generate => "the field 'prompt' or 'input_ids' or 'messages'",
+            _ => "the fields 'prompt' and 'completion', or 'input_ids', or 'text', or 'messages'",
         };
 }

@@ -31,17 +31,11 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
     }
 
     /// <summary>
-    /// The loss of a spec whose rows read sources, by the identity of the examples that have them: batches may be shuffled.
+    /// What is tuned, whose rows read sources by the identity of the examples that have them: batches may be shuffled.
     /// </summary>
-    public Func<Core.Batch, Core.Parameters, torch.Tensor> Loss(
-        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples) =>
-        Core.LossModule.language(Tuned(spec, model, examples)).ToFunc();
-
-    /// <summary>The model with that spec, its rows reading the sources.</summary>
-    public Core.Tuned Tuned(
-        FSharpList<Core.Placement> spec, Core.Transformer model, IEnumerable<(Core.Example Example, int Row)> examples)
+    public Core.Tuned Give(
+        Core.Tuned tuned, torch.Device device, IEnumerable<(Core.Example Example, int Row)> examples)
     {
-        var tuned = Core.TunedModule.reft(spec, model);
         if (IsEmpty)
         {
             return tuned;
@@ -50,7 +44,7 @@ internal sealed class SourceRuns(IReadOnlyList<CollectedActivations> runs)
         var rows = examples.ToDictionary(
             pair => pair.Example, pair => pair.Row, ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
         Func<Core.Batch, Core.Context, Core.Context> prepare = (batch, context) =>
-            Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], model.Device), context);
+            Core.ContextModule.withSources(For([.. batch.Examples.Select(example => rows[example])], device), context);
         return Core.TunedModule.preparing(prepare.ToFSharpFunc(), tuned);
     }
 }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
@@ -83,11 +82,11 @@ internal sealed class TrainingRun(
         var set = prepare();
         var examples = set.Examples;
         var rowsOfStep = (long)options.BatchSize * options.GradientAccumulation;
-        var steps = options.Epochs * ((examples.Length + rowsOfStep - 1) / rowsOfStep);
+        var steps = options.Epochs * ((examples.Count + rowsOfStep - 1) / rowsOfStep);
         if (options.MaxSteps is null && steps > int.MaxValue)
         {
             throw new ArgumentException(
-                $"{options.Epochs} epochs of {examples.Length} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
+                $"{options.Epochs} epochs of {examples.Count} rows are {steps} steps, more than {int.MaxValue}: take fewer Epochs", nameof(prepare));
         }
 
         using var scope = torch.NewDisposeScope();
@@ -119,7 +118,7 @@ internal sealed class TrainingRun(
                 End = end,
                 Resumed = _resumed,
                 Best = best is null ? null : new BestEvaluation(best.Step, options.BestModel!.Metric, best.Value),
-                TrainedRows = examples.Length,
+                TrainedRows = examples.Count,
                 SkippedRows = set.Skipped,
                 SkippedEvaluationRows = set.SkippedEvaluation,
                 TrainableParameters = subject.Start.TrainableCount - subject.HeadParameters,
@@ -156,35 +155,32 @@ internal sealed class TrainingRun(
 
     private Core.FitTask Task(TrainingSet set)
     {
-        var task = Core.FitTaskModule.create(set.Loss.ToFSharpFunc(), set.Examples);
+        var task = new Core.FitTask(set.Trained.Loss.ToFSharpFunc(), set.Examples, evaluate: null);
+        var measured = set.Evaluated;
         if (options.BestModel is { } best)
         {
-            if (set.Evaluation.Length == 0)
+            if (set.Evaluation.Count == 0)
             {
                 throw new ArgumentException(
                     $"BestModel chooses by '{best.Metric}' of rows that are held out, and there are none: give evaluation data");
             }
 
-            if (!set.Metrics.Contains(best.Metric))
+            if (!measured.MetricNames.Contains(best.Metric))
             {
                 throw new ArgumentException(
-                    $"expected BestModel.Metric to be one of {string.Join(", ", set.Metrics)}, found '{best.Metric}'");
+                    $"expected BestModel.Metric to be one of {string.Join(", ", measured.MetricNames)}, found '{best.Metric}'");
             }
         }
 
-        if (set.Evaluation.Length == 0)
+        if (set.Evaluation.Count == 0)
         {
             return task;
         }
 
-        if (set.Evaluate is not { } evaluate)
-        {
-            return Core.FitTaskModule.holdingOut(Core.PaddingSide.Right, options.BatchSize, set.Evaluation, task);
-        }
-
-        Func<Core.Parameters, FSharpList<Tuple<string, double>>> metrics =
-            theta => set.Metrics.Zip(evaluate(theta), Tuple.Create).ToFSharpList();
-        return Core.FitTaskModule.evaluating(metrics.ToFSharpFunc(), task);
+        Func<Core.Parameters, FSharpList<Tuple<string, double>>> evaluate = theta => measured.Metrics(
+            Core.BatchModule.epoch(Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
+            theta);
+        return Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
     }
 
     private static Core.FitTask Watched(Core.FitTask task, TrainingWatch watch)
@@ -213,8 +209,7 @@ internal sealed class TrainingRun(
             checkpoints.Resume,
             [
                 .. Core.RunFactsModule.ofRun(subject.ModelText, subject.Spec, fit, task, start),
-                Tuple.Create("Objective", set.Objective),
-                Tuple.Create("Penalty", options.Penalty?.Weight.ToString("R", CultureInfo.InvariantCulture) ?? "none"),
+                Tuple.Create("Objective", set.Trained.Objective),
                 Tuple.Create("Held-out rows", Core.RunFactsModule.examples(set.Evaluation)),
             ],
             Core.RunFactsModule.environment(subject.Model.Model.Device));

@@ -1,5 +1,3 @@
-using TorchSharp;
-
 namespace Reft.Internal;
 
 /// <summary>What a training run works on.</summary>
@@ -7,34 +5,60 @@ namespace Reft.Internal;
 /// <param name="Evaluation">What it evaluates.</param>
 /// <param name="Skipped">Rows that give no example.</param>
 /// <param name="SkippedEvaluation">Rows of the evaluation that give none.</param>
-/// <param name="Loss">What it minimises.</param>
+/// <param name="Trained">What it minimises.</param>
+/// <param name="Evaluated">
+/// What is measured: rows that are evaluated read sources of their own, and no penalty is added to their loss.
+/// </param>
 internal sealed record TrainingSet(
-    Core.Example[] Examples,
-    Core.Example[] Evaluation,
+    IReadOnlyList<Core.Example> Examples,
+    IReadOnlyList<Core.Example> Evaluation,
     int Skipped,
     int SkippedEvaluation,
-    Func<Core.Batch, Core.Parameters, torch.Tensor> Loss)
+    MeasuredLoss Trained,
+    MeasuredLoss Evaluated)
 {
     /// <summary>The rows on which edits are measured; null where none are to be.</summary>
     public EditProbe? Probe { get; init; }
 
-    /// <summary>What the loss is, in words: a run goes on with the same one only.</summary>
-    public string Objective { get; init; } = "next token";
+    /// <summary>The rows that have a scored token, as examples that are cut to a length.</summary>
+    public static (Core.Example Example, int Row)[] Scored(RowEncoder encoder, int maxLength, IReadOnlyList<DataRow> rows) =>
+    [
+        .. rows
+            .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
+            .Where(pair => pair.Example.ScoredCount > 0),
+    ];
 
-    /// <summary>The metrics that an evaluation gives.</summary>
-    public IReadOnlyList<string> Metrics { get; init; } = ["loss"];
-
-    /// <summary>Their values at parameters, where they are more than the mean loss of the evaluated examples.</summary>
-    public Func<Core.Parameters, double[]>? Evaluate { get; init; }
+    /// <summary>The first rows, where there are to be no more than so many.</summary>
+    public static IReadOnlyList<T> First<T>(int? most, IReadOnlyList<T> rows) =>
+        most is not { } count || count >= rows.Count ? rows
+        : rows is IStreamedRows ? new FirstStreamed<T>(rows, count)
+        : [.. rows.Take(count)];
 
     /// <summary>Rows with prompts and completions: the loss of their scored tokens.</summary>
     public static TrainingSet OfLanguage(
-        Core.Transformer model, AttachedReft start, RowEncoder encoder, TrainingOptions options, TrainingData data)
+        Core.Tuned tuned, Core.Transformer model, RowEncoder encoder, TrainingOptions options, TrainingData data) =>
+        OfLanguage(
+            tuned,
+            model,
+            encoder,
+            options,
+            data,
+            (_, reading) => MeasuredLoss.Alone("next token", Core.LossModule.language(reading).ToFunc()));
+
+    /// <summary>
+    /// Rows with prompts and completions: another loss of them, made of the rows where they are in memory, else of nothing.
+    /// </summary>
+    public static TrainingSet OfLanguage(
+        Core.Tuned tuned,
+        Core.Transformer model,
+        RowEncoder encoder,
+        TrainingOptions options,
+        TrainingData data,
+        Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>?, Core.Tuned, MeasuredLoss> loss)
     {
         var maxLength = options.MaxLength ?? model.Config.Context;
-        var (training, skipped) = Scored(First(options, data.Rows));
-        var (evaluating, skippedEvaluation) = Scored(options.EvaluationData?.Rows ?? []);
-        if (training.Length == 0)
+        var (training, skipped, trained, reading) = Of(data, First(options.MaxExamples, data.Rows));
+        if (training.Count == 0)
         {
             throw new ArgumentException(
                 data.Count == 0
@@ -43,39 +67,41 @@ internal sealed record TrainingSet(
                 nameof(data));
         }
 
-        var plain = new SourceRuns(data.Sources).Loss(start.Spec, model, training);
-        var evaluated = new SourceRuns(options.EvaluationData?.Sources ?? []).Loss(start.Spec, model, evaluating);
-        return new TrainingSet(
-            Examples(training), Examples(evaluating), skipped, skippedEvaluation, Apart(options, plain, evaluated, Examples(evaluating)))
+        var held = options.EvaluationData ?? TrainingData.FromRows([]);
+        var (evaluating, skippedEvaluation, evaluated, heldReading) = Of(held, held.Rows);
+        return new TrainingSet(training, evaluating, skipped, skippedEvaluation, trained.With(options.Penalty), evaluated)
         {
-            Objective = string.Join(", with ", ["next token", .. data.Sources.Select(source => source.Name)]),
-            Probe = Probed(),
+            Probe = evaluating.Count > 0 ? EditProbe.Of(options, heldReading, evaluating) : EditProbe.Of(options, reading, training),
         };
 
-        EditProbe? Probed()
+        (IReadOnlyList<Core.Example> Examples, int Skipped, MeasuredLoss Loss, Core.Tuned Reading) Of(TrainingData data, IReadOnlyList<DataRow> rows)
         {
-            var (rows, sources) = evaluating.Length > 0
-                ? (evaluating, options.EvaluationData?.Sources ?? [])
-                : (training, data.Sources);
-            return ProbeOf(options, new SourceRuns(sources).Tuned(start.Spec, model, rows), Examples(rows));
-        }
+            if (rows is IStreamedRows)
+            {
+                var streamed = StreamedExamples.Of(
+                    rows.Count, row => Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, rows[row], row)));
+                // Only rows in memory have sources.
+                return (streamed, rows.Count - streamed.Count, loss(null, tuned), tuned);
+            }
 
-        ((Core.Example Example, int Row)[] Scored, int Skipped) Scored(IReadOnlyList<DataRow> rows)
-        {
-            var examples = rows
-                .Select((row, i) => (Example: Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, row, i)), i))
-                .Where(pair => pair.Example.ScoredCount > 0)
-                .ToArray();
-            return (examples, rows.Count - examples.Length);
+            var pairs = Scored(encoder, maxLength, rows);
+            var reading = new SourceRuns(data.Sources).Give(tuned, model.Device, pairs);
+            var measured = loss([.. pairs.Select(pair => (pair.Example, rows[pair.Row], pair.Row))], reading);
+            return (
+                Array.ConvertAll(pairs, pair => pair.Example),
+                rows.Count - pairs.Length,
+                measured with
+                {
+                    Objective = string.Join(", with ", [measured.Objective, .. data.Sources.Select(source => source.Name)]),
+                },
+                reading);
         }
-
-        static Core.Example[] Examples((Core.Example Example, int Row)[] pairs) => [.. pairs.Select(pair => pair.Example)];
     }
 
     /// <summary>Labelled rows: the loss of a classification head.</summary>
     public static TrainingSet OfLabels(
+        Core.Tuned tuned,
         Core.Transformer model,
-        AttachedReft? attached,
         Core.Classifier classifier,
         RowEncoder encoder,
         TrainingOptions options,
@@ -89,48 +115,38 @@ internal sealed record TrainingSet(
 
         var maxLength = options.MaxLength ?? model.Config.Context;
         var targets = new RowTargets(classifier.Task);
-        var held = Examples(evaluation?.Rows ?? []);
-        var loss = Core.LossModule.classifier(attached?.Spec ?? [], classifier, model).ToFunc();
-        var spec = attached?.Spec ?? [];
-        var training = Examples(First(options, data.Rows));
-        return new TrainingSet(training, held, 0, 0, Apart(options, loss, loss, held))
-        {
-            Probe = ProbeOf(options, Core.TunedModule.reft(spec, model), held.Length > 0 ? held : training),
-            Objective = $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
-            Metrics = ["loss", classifier.Task.Problem.IsRegression ? "pearson" : "accuracy"],
-            Evaluate = theta =>
+        var regression = classifier.Task.Problem.IsRegression;
+        var measured = new MeasuredLoss(
+            $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
+            ["loss", regression ? "pearson" : "accuracy"],
+            Core.LossModule.sequence(classifier, tuned).ToFunc(),
+            (batches, theta) =>
             {
-                using var bound = spec.IsEmpty ? null : Core.Reft.bind(spec, theta);
+                using var bound = tuned.Spec.IsEmpty ? null : Core.Reft.bind(tuned.Spec, theta);
                 var found = Core.Classify.evaluate(
                     (bound is null ? (Core.BoundReft[])[] : [bound]).ToFSharpList(),
                     Core.ClassifierModule.withParameters(theta, classifier),
-                    model,
-                    held.Chunk(options.BatchSize).Select(rows => Core.BatchModule.create(Core.PaddingSide.Right, rows.ToFSharpList())));
-                return [found.Loss, (classifier.Task.Problem.IsRegression ? found.Pearson : found.Accuracy).ToNullable() ?? double.NaN];
-            },
+                    tuned.Model.Invoke(theta),
+                    batches);
+                return
+                [
+                    Tuple.Create("loss", found.Loss),
+                    regression
+                        ? Tuple.Create("pearson", found.Pearson.ToNullable() ?? double.NaN)
+                        : Tuple.Create("accuracy", found.Accuracy.ToNullable() ?? double.NaN),
+                ];
+            });
+        var (training, held) = (Examples(First(options.MaxExamples, data.Rows)), Examples(evaluation?.Rows ?? []));
+        return new TrainingSet(training, held, 0, 0, measured.With(options.Penalty), measured)
+        {
+            Probe = EditProbe.Of(options, tuned, held.Count > 0 ? held : training),
         };
 
-        Core.Example[] Examples(IReadOnlyList<LabelledRow> rows) =>
-            [.. rows.Select((row, i) => encoder.EncodeRow(row, i, maxLength, targets.Of(row, i)))];
-    }
+        IReadOnlyList<Core.Example> Examples(IReadOnlyList<LabelledRow> rows) =>
+            rows is IStreamedRows
+                ? StreamedExamples.Of(rows.Count, row => Encode(rows[row], row))
+                : [.. rows.Select(Encode)];
 
-    private static EditProbe? ProbeOf(TrainingOptions options, Core.Tuned tuned, Core.Example[] rows) =>
-        options.Logging is { EditNormsEvery: not null } logging
-            ? new EditProbe(tuned, [.. rows.Take(logging.EditNormRows)], options.BatchSize)
-            : null;
-
-    private static IReadOnlyList<T> First<T>(TrainingOptions options, IReadOnlyList<T> rows) =>
-        options.MaxExamples is { } most && most < rows.Count ? [.. rows.Take(most)] : rows;
-
-    // Rows that are evaluated read sources of their own, and no penalty is added to their loss.
-    private static Func<Core.Batch, Core.Parameters, torch.Tensor> Apart(
-        TrainingOptions options,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> plain,
-        Func<Core.Batch, Core.Parameters, torch.Tensor> evaluated,
-        Core.Example[] evaluation)
-    {
-        var trained = options.Penalty?.AddTo(plain) ?? plain;
-        var held = evaluation.ToHashSet<object>(ReferenceEqualityComparer.Instance);
-        return (batch, theta) => (held.Contains(batch.Examples[0]) ? evaluated : trained)(batch, theta);
+        Core.Example Encode(LabelledRow row, int index) => encoder.EncodeRow(row, index, maxLength, targets.Of(row, index));
     }
 }

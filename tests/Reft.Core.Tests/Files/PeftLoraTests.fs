@@ -124,26 +124,25 @@ let private reproduces case =
                       yield! (own |> Parameters.prefixed $"layers.{layer}.block_output").Entries
               for KeyValue(name, tensor) in golden do
                   if name.StartsWith($"{moment}.{start}", StringComparison.Ordinal) then
-                      Parameters.entry Role.Undecayed (name.Substring($"{moment}.{start}".Length)) tensor ]
+                      let map = name.Substring($"{moment}.{start}".Length)
+
+                      let ours =
+                          if map.EndsWith("lora_A.default.weight", StringComparison.Ordinal) then
+                              Lora.downOf (map.Replace(".lora_A.default.weight", ""))
+                          else
+                              Lora.upOf (map.Replace(".lora_B.default.weight", ""))
+
+                      Parameters.entry Role.Undecayed ours tensor ]
 
     let spec = if alone then [] else besideLora
 
-    let family = Families.ofConfig loaded.Config
+    let tuning =
+        Lora.create
+            { Lora.options 4 8.0 with
+                Modules = [ "q_proj"; "v_proj" ] }
 
-    let loss: Loss =
-        fun batch theta ->
-            let model =
-                Weights.ofTensors (fun name -> loaded.Tensors[name])
-                |> Weights.withUpdates (fun name ->
-                    match theta.TryFind $"{name}.lora_A.default.weight" with
-                    | Some down ->
-                        [ { Down = down
-                            Up = theta[$"{name}.lora_B.default.weight"]
-                            Scale = 8.0 / 4.0 } ]
-                    | None -> [])
-                |> family.Build loaded.Config
-
-            Loss.reft spec model batch theta
+    let loss =
+        tuning |> ModelTuning.tuned loaded |> ModelTuning.withReft spec |> Loss.language
 
     let trace name =
         JsonValue.read 1_000_000 (Golden.path [ "d_e2e"; case; "trace.json" ])
@@ -180,7 +179,7 @@ let private reproduces case =
         |> Seq.map (fun p ->
             { p with
                 Value =
-                    if p.Name.Contains ".lora_" then
+                    if p.Name.StartsWith("lora.", StringComparison.Ordinal) then
                         torch.ones_like p.Value
                     else
                         torch.zeros_like p.Value })

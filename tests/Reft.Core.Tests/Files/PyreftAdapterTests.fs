@@ -376,6 +376,7 @@ let tests =
                           adapter.Spec,
                           Parameters.keep last.Parameters,
                           None,
+                          None,
                           "llama",
                           loaded.Fingerprint,
                           "0"

@@ -95,6 +95,12 @@ let private matrix: Row list =
       row Plain (fun () -> lobireft 3) (each (fun theta h -> h + up (r theta) theta["source"]))
       row Plain (fun () -> direftOrthonormal 3) (each (fun theta h -> h + up (r theta) (low h theta)))
       row Plain (fun () -> direftPaper 3) (each (fun theta h -> h + up theta["projection"] (low h theta)))
+      row
+          Plain
+          (fun () -> Bottleneck.create (Bottleneck.options 3))
+          (each (fun theta h ->
+              let inner = (low h theta).clamp_min(0.0.ToScalar())
+              h + up theta["projection"] inner + theta["projection_bias"]))
       row Plain (fun () -> Red.create) (each (fun theta h -> theta["scale"] * h + theta["bias"]))
       row
           Plain

@@ -119,7 +119,9 @@ let tests =
                     Updates =
                       [ { Down = draw 7 [ 2L; 32L ]
                           Up = draw 8 [ 24L; 2L ]
-                          Scale = 0.5 } ] }
+                          Scale = 0.5
+                          Input = None } ]
+                    Rescale = None }
 
               let x = draw 9 [ 2L; 3L; 32L ]
               let dense = Int8.dequantise torch.float32 values scale

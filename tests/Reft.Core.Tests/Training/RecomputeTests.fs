@@ -112,7 +112,8 @@ let tests =
                           | Some down ->
                               [ { Down = down
                                   Up = theta[$"{name}.up"]
-                                  Scale = 2.0 } ]
+                                  Scale = 2.0
+                                  Input = None } ]
                           | None -> [])
                       |> Llama.family.Build config
 

@@ -222,7 +222,7 @@ module PyreftAdapter =
             |> Parameters.concat
 
         Layout.check config spec (Layout.shapes parameters)
-        new Adapter(spec, Parameters.keep parameters, None, config.Family, fingerprint, Adapter.libraryVersion)
+        new Adapter(spec, Parameters.keep parameters, None, None, config.Family, fingerprint, Adapter.libraryVersion)
 
     /// What pyreft cannot say of a placement, with the reason.
     let private unsayable (placement: Placement) : string option =

@@ -11,6 +11,12 @@ internal sealed class EditProbe(Core.Tuned tuned, IReadOnlyList<Core.Example> ex
 {
     private const int MostPositions = 48;
 
+    /// <summary>The first of some rows, where edits are to be measured; else null.</summary>
+    public static EditProbe? Of(TrainingOptions options, Core.Tuned tuned, IReadOnlyList<Core.Example> rows) =>
+        options.Logging is { EditNormsEvery: not null } logging && !tuned.Spec.IsEmpty
+            ? new EditProbe(tuned, [.. rows.Take(logging.EditNormRows)], options.BatchSize)
+            : null;
+
     /// <summary>The mean norms by site and position, in the order of the spec.</summary>
     public IReadOnlyList<EditMeasurement> Measure(Core.Parameters theta)
     {

@@ -16,13 +16,14 @@ internal static class TrainingHeader
         new()
         {
             Started = DateTimeOffset.UtcNow,
-            Model = Model(subject.Model),
+            Model = Model(subject),
             Spec = [.. subject.Spec.Select(placement => PlacementDescription.Of(placement).ToString())],
             Options = Options(options),
             Data = Facts(
-                ("rows", set.Examples.Length),
+                ("objective", set.Trained.Objective),
+                ("rows", set.Examples.Count),
                 ("skipped_rows", set.Skipped),
-                ("evaluation_rows", set.Evaluation.Length),
+                ("evaluation_rows", set.Evaluation.Count),
                 ("skipped_evaluation_rows", set.SkippedEvaluation),
                 ("trained_parameters", subject.Start.TrainableCount - subject.HeadParameters),
                 ("head_parameters", subject.HeadParameters)),
@@ -35,8 +36,9 @@ internal static class TrainingHeader
                 ("threads", torch.get_num_threads())),
         };
 
-    private static Dictionary<string, string> Model(Core.LoadedModel model)
+    private static Dictionary<string, string> Model(TrainingSubject subject)
     {
+        var model = subject.Model;
         var facts = ModelFacts.Of(model);
         return Facts(
             ("folder", model.Folder),
@@ -47,7 +49,8 @@ internal static class TrainingHeader
             ("hidden_size", facts.HiddenSize),
             ("dtype", facts.Dtype),
             ("weights", facts.Weights),
-            ("device", facts.Device));
+            ("device", facts.Device),
+            ("tuned_by", subject.Tuning));
     }
 
     private static Dictionary<string, string> Options(TrainingOptions options) =>

@@ -61,11 +61,11 @@ internal sealed class TrainingWatch(TrainingSubject subject, TrainingOptions opt
             _board = new TensorBoardWriter(folder);
         }
 
-        logger.TrainingBegins(subject.Start.TrainableCount, set.Examples.Length, set.Evaluation.Length, from);
+        logger.TrainingBegins(subject.Start.TrainableCount, set.Examples.Count, set.Evaluation.Count, from);
         _activity = ReftTelemetry.Source.StartActivity("reft.train");
         _activity?.SetTag("reft.model.family", subject.Model.Config.Family);
         _activity?.SetTag("reft.training.parameters", subject.Start.TrainableCount);
-        _activity?.SetTag("reft.training.rows", set.Examples.Length);
+        _activity?.SetTag("reft.training.rows", set.Examples.Count);
         _step.Restart();
     }
 
