@@ -157,8 +157,12 @@ let run () =
         ("FSharp.Core", "10.0.111"), ("TorchSharp", "[0.107.0,0.108.0)")
 
     let polly = "Polly.Core", "[8.6.5,9.0.0)"
+    let parquet = "Parquet.Net", "[6.1.0,7.0.0)"
+
+    let logging =
+        "Microsoft.Extensions.Logging.Abstractions", "[10.0.0,11.0.0)"
 
     checkLibrary folder [ fsharpCore; torchSharp ] core
-    checkLibrary folder [ fsharpCore; polly; "Reft.Core", core.Version; torchSharp ] facade
+    checkLibrary folder [ fsharpCore; logging; parquet; polly; "Reft.Core", core.Version; torchSharp ] facade
     checkTool folder tool
     printfn "packages: dependencies, metadata, documentation, symbols and the installed tool are as they should be"
