@@ -202,13 +202,16 @@ public static class MonitoringTests
     private static void Telemetry()
     {
         var numbers = new List<(string Name, double Value, string Tags)>();
-        using var meter = new MeterListener { InstrumentPublished = (instrument, listener) =>
+        using var meter = new MeterListener
+        {
+            InstrumentPublished = (instrument, listener) =>
         {
             if (instrument.Meter.Name == ReftTelemetry.MeterName)
             {
                 listener.EnableMeasurementEvents(instrument);
             }
-        } };
+        }
+        };
         meter.SetMeasurementEventCallback<double>((instrument, value, tags, _) => numbers.Add((instrument.Name, value, Shown(tags))));
         meter.SetMeasurementEventCallback<long>((instrument, value, tags, _) => numbers.Add((instrument.Name, value, Shown(tags))));
         meter.Start();
