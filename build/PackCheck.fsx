@@ -159,7 +159,9 @@ let run () =
     let polly = "Polly.Core", "[8.6.5,9.0.0)"
     let parquet = "Parquet.Net", "[6.1.0,7.0.0)"
 
+    let logging = "Microsoft.Extensions.Logging.Abstractions", "[10.0.0,11.0.0)"
+
     checkLibrary folder [ fsharpCore; torchSharp ] core
-    checkLibrary folder [ fsharpCore; parquet; polly; "Reft.Core", core.Version; torchSharp ] facade
+    checkLibrary folder [ fsharpCore; logging; parquet; polly; "Reft.Core", core.Version; torchSharp ] facade
     checkTool folder tool
     printfn "packages: dependencies, metadata, documentation, symbols and the installed tool are as they should be"

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Reft.Cli;
 
 /// <summary>Completions that are preferred to others.</summary>
@@ -6,6 +8,11 @@ internal sealed class PreferenceTask(PreferenceData data, PreferenceData? heldOu
     public override int RowCount => data.Count;
 
     public override int? HeldOutCount => heldOut?.Count;
+
+    public override IReadOnlyList<string> Metrics =>
+        preference.Method == PreferenceMethod.Reps
+            ? ["loss", "accuracy", "suppression", "margin"]
+            : ["loss", "accuracy", "margin", "chosen_reward", "rejected_reward"];
 
     public override HeldOutScore Measure(ReftModel model, TrainingOptions options, CancellationToken stop)
     {
@@ -16,6 +23,13 @@ internal sealed class PreferenceTask(PreferenceData data, PreferenceData? heldOu
     public override Task<TrainingResult> FitAsync(
         ReftModel model, TrainingOptions options, IProgress<TrainingProgress> progress, CancellationToken stop) =>
         model.FitPreferenceAsync(data, preference, options, heldOut, progress, stop);
+
+    public override IReadOnlyList<TrainingSample> Answer(ReftModel model, int count, int batchSize) =>
+        Completions.Of(
+            model,
+            (heldOut ?? data).Rows.Take(count).Where(row => row.Prompt is not null).Select(
+                row => new DataRow { Prompt = row.Prompt, Completion = row.Chosen, Source = row.Source }),
+            batchSize);
 
     public override HeldOutScore? After(
         ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop) =>
@@ -28,6 +42,8 @@ internal sealed class RewardTask(PreferenceData data, PreferenceData? heldOut, R
     public override int RowCount => data.Count;
 
     public override int? HeldOutCount => heldOut?.Count;
+
+    public override IReadOnlyList<string> Metrics { get; } = ["loss", "accuracy", "margin", "chosen_reward", "rejected_reward"];
 
     public override void Prepare(ReftModel model)
     {
@@ -44,6 +60,33 @@ internal sealed class RewardTask(PreferenceData data, PreferenceData? heldOut, R
     public override Task<TrainingResult> FitAsync(
         ReftModel model, TrainingOptions options, IProgress<TrainingProgress> progress, CancellationToken stop) =>
         model.FitRewardAsync(data, reward, options, heldOut, progress, stop);
+
+    // The rewards of both completions stand for an answer.
+    public override IReadOnlyList<TrainingSample> Answer(ReftModel model, int count, int batchSize)
+    {
+        PreferenceRow[] rows =
+        [
+            .. (heldOut ?? data).Rows.Take(count).Where(row => row is { Prompt: not null, Chosen: not null, Rejected: not null }),
+        ];
+        if (rows is [])
+        {
+            return [];
+        }
+
+        var (chosen, rejected) = (Of(row => row.Chosen), Of(row => row.Rejected));
+        return
+        [
+            .. rows.Select((row, i) => new TrainingSample
+            {
+                Input = $"{row.Prompt} [{row.Chosen} | {row.Rejected}]",
+                Expected = "the first reward is the greater",
+                After = string.Create(CultureInfo.InvariantCulture, $"{chosen[i]:0.000} | {rejected[i]:0.000}"),
+            }),
+        ];
+
+        IReadOnlyList<double> Of(Func<PreferenceRow, string?> completion) =>
+            [.. model.Rewards([.. rows.Select(row => new DataRow { Prompt = row.Prompt, Completion = completion(row) })])];
+    }
 
     public override HeldOutScore? After(
         ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop) =>
@@ -64,6 +107,8 @@ internal sealed class DistillationTask(
 
     public override int? HeldOutCount => heldOut?.Count;
 
+    public override IReadOnlyList<string> Metrics { get; } = ["loss", "kl", "language"];
+
     public override void Prepare(ReftModel model) => _teacher = load(model.Config.Folder);
 
     public override HeldOutScore Measure(ReftModel model, TrainingOptions options, CancellationToken stop) =>
@@ -73,9 +118,14 @@ internal sealed class DistillationTask(
         ReftModel model, TrainingOptions options, IProgress<TrainingProgress> progress, CancellationToken stop) =>
         model.FitDistillationAsync(data, _teacher!, distillation, options with { EvaluationData = heldOut }, progress, stop);
 
+    public override IReadOnlyList<TrainingSample> Answer(ReftModel model, int count, int batchSize) =>
+        Completions.Of(model, (heldOut ?? data).Rows.Take(count), batchSize);
+
     public override HeldOutScore? After(
         ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop) =>
-        result.EvaluationLoss is { } loss ? new(loss) : null;
+        heldOut is null ? null
+        : result is { Best: null, EvaluationLoss: { } loss } ? new(loss)
+        : Measure(model, options, stop);
 
     public override void Dispose()
     {

@@ -21,6 +21,8 @@ var root = new RootCommand(
     ScoreCommand.Create(),
     ClassifyCommand.Create(),
     InspectCommand.Create(),
+    SweepCommand.Create(),
+    ReportCommand.Create(),
     ValidateDataCommand.Create(),
     TokenizeCommand.Create(),
     RenderChatCommand.Create(),

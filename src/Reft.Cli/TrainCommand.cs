@@ -60,7 +60,8 @@ internal static class TrainCommand
         .. Model.Which, Data, Output, EvalData, .. RowOptions.All, TaskOptions.Task, TaskOptions.Labels, TaskOptions.Head,
         .. ObjectiveOptions.All,
         .. MethodOptions.Which, .. MethodOptions.Where,
-        LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. SpeedOptions.All, .. Model.How,
+        LearningRate, Epochs, BatchSize, WarmupRatio, WeightDecay, MaxLength, Seed, .. TrainingFlags.All, .. SpeedOptions.All,
+        .. MonitoringOptions.All, .. Model.How,
         .. MethodOptions.Saved, Json,
     ];
 
@@ -69,7 +70,12 @@ internal static class TrainCommand
     /// saved and whether it is gone on with.
     /// </summary>
     public static IReadOnlyList<Option> Shared =>
-        [.. All.Except([.. MethodOptions.Which, .. MethodOptions.Saved, .. TrainingFlags.Own, Output, Seed, Json])];
+        [
+            .. All.Except(
+            [
+                .. MethodOptions.Which, .. MethodOptions.Saved, .. TrainingFlags.Own, .. MonitoringOptions.All, Output, Seed, Json,
+            ]),
+        ];
 
     public static Command Create()
     {
@@ -119,8 +125,8 @@ internal static class TrainCommand
 
         using var model = Load(modelFolder, parsed, choice, task is LabelTask or RewardTask);
         task.Prepare(model);
-        var options = SpeedOptions.Apply(
-            parsed, TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path));
+        var options = MonitoringOptions.Apply(parsed, SpeedOptions.Apply(
+            parsed, TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path)));
 
         HeldOutScore? before;
         try
@@ -132,6 +138,7 @@ internal static class TrainCommand
             return Failure.Say(NothingSaved, signals.RequestedExit);
         }
 
+        var answered = MonitoringOptions.Sample(parsed, task, model, options);
         var described = model.Describe();
         Terminal.Say(
             $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {task.RowCount} rows");
@@ -149,6 +156,8 @@ internal static class TrainCommand
             result.Cancelled
                 ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}{(options.Checkpoints is null ? "" : "; --resume goes on from there")}"
                 : $"saved the adapter in {folder.Path}");
+        MonitoringOptions.Finish(
+            parsed, result, answered, result.Cancelled ? [] : MonitoringOptions.Sample(parsed, task, model, options));
         var outcome = new TrainOutcome(folder.Path, described, result, before, After(model, task, options, result, signals.Token));
         if (parsed.GetValue(Json))
         {

@@ -14,14 +14,18 @@ internal static class TrainingDisplay
     public static Task<TrainingResult> ShowAsync(Func<IProgress<TrainingProgress>, Task<TrainingResult>> run) =>
         Terminal.ShowsErrors ? Terminal.WithBarAsync("training", bar => run(Bar(bar))) : run(Lines());
 
-    private static Observer Bar(ProgressTask bar) =>
-        new(step =>
+    private static Observer Bar(ProgressTask bar)
+    {
+        var evaluated = "";
+        return new(step =>
         {
             bar.MaxValue = step.TotalSteps;
             bar.Value = step.Step;
             bar.Description = Markup.Escape(string.Create(
-                CultureInfo.InvariantCulture, $"step {step.Step}/{step.TotalSteps}, loss {step.Loss:0.0000}"));
+                CultureInfo.InvariantCulture,
+                $"step {step.Step}/{step.TotalSteps}, loss {step.Loss:0.0000}{HeldOut(step, ref evaluated)}, lr {step.LearningRate:0.##e0}, {step.TokensPerSecond:0} tokens/s"));
         });
+    }
 
     private static Observer Lines()
     {
@@ -33,14 +37,19 @@ internal static class TrainingDisplay
                 || step.EvaluationLoss is not null || silence.Elapsed > LongestSilence)
             {
                 silence.Restart();
-                var heldOut = step.EvaluationLoss is { } loss
-                    ? string.Create(CultureInfo.InvariantCulture, $", held-out loss {loss:0.0000}")
-                    : "";
                 Terminal.Say(
-                    $"step {step.Step}/{step.TotalSteps}, epoch {step.Epoch:0.00}, loss {step.Loss:0.0000}{heldOut}, {step.TokensPerSecond:0} tokens/s, {step.Remaining.TotalSeconds:0} s left");
+                    $"step {step.Step}/{step.TotalSteps}, epoch {step.Epoch:0.00}, loss {step.Loss:0.0000}{HeldOut(step)}, lr {step.LearningRate:0.##e0}, gradient norm {step.GradientNorm:0.###}, {step.TokensPerSecond:0} tokens/s, {step.Remaining.TotalSeconds:0} s left");
             }
         });
     }
+
+    // A bar goes on showing the last evaluation.
+    private static string HeldOut(TrainingProgress step, ref string last) =>
+        last = step.Evaluation.Count > 0 ? HeldOut(step) : last;
+
+    private static string HeldOut(TrainingProgress step) =>
+        string.Concat(step.Evaluation.Select(metric => string.Create(
+            CultureInfo.InvariantCulture, $", held-out {metric.Key} {metric.Value:0.0000}")));
 
     // Progress<T> would post to another thread, and the last steps could come after the end.
     private sealed class Observer(Action<TrainingProgress> observe) : IProgress<TrainingProgress>

@@ -17,6 +17,9 @@ internal abstract class TrainingTask : IDisposable
     /// <summary>The number of held-out rows; null where there are none.</summary>
     public abstract int? HeldOutCount { get; }
 
+    /// <summary>What an evaluation of the held-out rows gives.</summary>
+    public abstract IReadOnlyList<string> Metrics { get; }
+
     /// <summary>Readies a model with a spec.</summary>
     public virtual void Prepare(ReftModel model)
     {
@@ -28,6 +31,9 @@ internal abstract class TrainingTask : IDisposable
     /// <summary>Trains.</summary>
     public abstract Task<TrainingResult> FitAsync(
         ReftModel model, TrainingOptions options, IProgress<TrainingProgress> progress, CancellationToken stop);
+
+    /// <summary>What the model says of the first rows, the held-out ones where there are any, as <c>After</c>.</summary>
+    public abstract IReadOnlyList<TrainingSample> Answer(ReftModel model, int count, int batchSize);
 
     /// <summary>What the held-out rows give after a run that was not stopped.</summary>
     public abstract HeldOutScore? After(ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop);
@@ -45,6 +51,8 @@ internal sealed class LanguageTask(TrainingData data, TrainingData? heldOut) : T
 
     public override int? HeldOutCount => heldOut?.Count;
 
+    public override IReadOnlyList<string> Metrics { get; } = ["loss"];
+
     public override HeldOutScore Measure(ReftModel model, TrainingOptions options, CancellationToken stop) =>
         new(model.Evaluate(heldOut!, options.BatchSize, options.MaxLength, stop));
 
@@ -57,6 +65,9 @@ internal sealed class LanguageTask(TrainingData data, TrainingData? heldOut) : T
         heldOut is null ? null
         : result is { Best: null, EvaluationLoss: { } loss } ? new(loss)
         : Measure(model, options, stop);
+
+    public override IReadOnlyList<TrainingSample> Answer(ReftModel model, int count, int batchSize) =>
+        Completions.Of(model, (heldOut ?? data).Rows.Take(count), batchSize);
 }
 
 /// <summary>Labels or numbers of whole rows.</summary>
@@ -77,6 +88,9 @@ internal sealed class LabelTask(
     public override int RowCount => data.Count;
 
     public override int? HeldOutCount => heldOut?.Count;
+
+    public override IReadOnlyList<string> Metrics { get; } =
+        ["loss", problem == ClassifierProblem.Regression ? "pearson" : "accuracy"];
 
     // The head of the model's folder serves where it is for the same problem and no other labels are asked for.
     public override void Prepare(ReftModel model)
@@ -109,6 +123,24 @@ internal sealed class LabelTask(
     public override HeldOutScore? After(
         ReftModel model, TrainingOptions options, TrainingResult result, CancellationToken stop) =>
         heldOut is null ? null : Measure(model, options, stop);
+
+    public override IReadOnlyList<TrainingSample> Answer(ReftModel model, int count, int batchSize)
+    {
+        var rows = (heldOut ?? data).Rows.Take(count).ToArray();
+        return
+        [
+            .. model.Classify(rows, batchSize).Zip(rows, (answer, row) => new TrainingSample
+            {
+                Input = row.Text is { } text
+                    ? string.Join('\n', new[] { text, row.TextPair }.OfType<string>())
+                    : string.Join(' ', row.InputIds ?? []),
+                Expected = row.Label ?? (row.Labels is { } several ? string.Join(", ", several) : Shown(row.Value)),
+                After = answer.Label ?? Shown(answer.Value) ?? string.Join(", ", answer.Labels),
+            }),
+        ];
+
+        static string? Shown(double? value) => value?.ToString("0.####", System.Globalization.CultureInfo.InvariantCulture);
+    }
 }
 
 /// <summary>The options that say what is trained for.</summary>

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace Reft;
 
 /// <summary>The numbers a model computes in.</summary>
@@ -44,6 +46,9 @@ public sealed record ModelOptions
 
     /// <summary>The seed of fresh intervention parameters.</summary>
     public long Seed { get; init; } = 42;
+
+    /// <summary>Where loading, training and generating are logged; null logs nothing.</summary>
+    public ILogger? Logger { get; init; }
 
     /// <summary>
     /// Whether to read the folder's <c>tokenizer.json</c>, if there is one. Without it a model whose kind of tokenizer is

@@ -21,7 +21,7 @@ public sealed partial class ReftModel
                 using (work)
                 {
                     using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _gate.Closing);
-                    return new TrainingRun(subject, options, progress, stop.Token).Run(prepare, keep);
+                    return new TrainingRun(subject, options, progress, _logger, stop.Token).Run(prepare, keep);
                 }
             });
         }

@@ -122,6 +122,7 @@ public sealed partial class ReftModel
     {
         using var work = _gate.Read();
         using var scope = torch.NewDisposeScope();
+        using var generating = new GenerationWatch(Config.Family, prompts.Length, _logger);
         var sources = new SourceRuns(options.Sources);
         var results = new GenerationResult[prompts.Length];
 
@@ -134,6 +135,7 @@ public sealed partial class ReftModel
             foreach (var (row, ids) in group.Zip(completions))
             {
                 results[row] = new GenerationResult(ids, Tokenizer?.Decode(ids));
+                generating.Add(results[row].TokenIds.Count);
             }
         }
 
@@ -195,9 +197,11 @@ public sealed partial class ReftModel
         var decoding = Decoding(LimitOf(prompt, options), options);
         var decoder = Tokenizer?.Value.Stream(true);
         var count = 0;
+        using var generating = new GenerationWatch(Config.Family, 1, _logger);
         foreach (var token in Core.Generate.greedyRows(decoding, bound, Model, new[] { prompt }.ToFSharpList()))
         {
             var isLast = ++count == decoding.MaxNewTokens || decoding.StopIds.Contains(token.Id);
+            generating.Add(1);
             pieces.TryWrite(new GeneratedPiece(
                 token.Id, decoder is null ? null : decoder.Push(token.Id) + (isLast ? decoder.Flush() : "")));
             if (!isLast)

@@ -1,4 +1,7 @@
+using System.Diagnostics;
 using System.Text.RegularExpressions;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.FSharp.Core;
 using Reft.Internal;
 using TorchSharp;
@@ -19,10 +22,12 @@ public sealed partial class ReftModel : IDisposable
     private readonly Core.LoadedModel _loaded;
     private readonly RowEncoder _encoder;
     private readonly WorkGate _gate = new();
+    private readonly ILogger _logger;
     private AttachedReft? _attached;
 
-    private ReftModel(Core.LoadedModel loaded, Core.TextTokenizer? tokenizer, string? refusal)
+    private ReftModel(Core.LoadedModel loaded, Core.TextTokenizer? tokenizer, string? refusal, ILogger? logger)
     {
+        _logger = logger ?? NullLogger.Instance;
         _loaded = loaded;
         Config = ModelFacts.Of(loaded);
         Tokenizer = tokenizer is null ? null : new ModelTokenizer(tokenizer);
@@ -67,8 +72,16 @@ public sealed partial class ReftModel : IDisposable
                 folder);
         }
 
+        using var activity = ReftTelemetry.Source.StartActivity("reft.model.load");
+        var clock = Stopwatch.StartNew();
         var (tokenizer, refusal) = options.LoadTokenizer ? RowEncoder.TokenizerOf(folder) : (null, null);
-        return new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal);
+        var model = new ReftModel(Core.Checkpoint.loadWith(LoadOptions(options), folder), tokenizer, refusal, options.Logger);
+        var (family, seconds) = (model.Config.Family, clock.Elapsed.TotalSeconds);
+        activity?.SetTag("reft.model.family", family);
+        activity?.SetTag("reft.model.parameters", model.Config.ParameterCount);
+        ReftTelemetry.LoadDuration.Record(seconds, new KeyValuePair<string, object?>("reft.model.family", family));
+        model._logger.Loaded(family, folder, model.Config.ParameterCount, seconds);
+        return model;
     }
 
     /// <summary>Loads a model folder and attaches a spec, with fresh parameters.</summary>

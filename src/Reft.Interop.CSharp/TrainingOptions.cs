@@ -88,4 +88,7 @@ public sealed record TrainingOptions
 
     /// <summary>Where the run is saved on its way; null saves nothing.</summary>
     public TrainingCheckpoints? Checkpoints { get; init; }
+
+    /// <summary>What is written down on the way, and where; null writes nothing and measures no edits.</summary>
+    public TrainingLogging? Logging { get; init; }
 }

@@ -38,6 +38,12 @@ public sealed record TrainingProgress
 
     /// <summary>The loss on the evaluation data, where the step ended with an evaluation.</summary>
     public double? EvaluationLoss => Evaluation.TryGetValue("loss", out var loss) ? loss : null;
+
+    /// <summary>
+    /// How far hidden states are moved after this step, by site and position, where <see cref="TrainingOptions.Logging"/> asks
+    /// for it; else empty.
+    /// </summary>
+    public IReadOnlyList<EditMeasurement> EditNorms { get; init; } = [];
 }
 
 /// <summary>Why a training run ended.</summary>
@@ -88,6 +94,12 @@ public sealed record TrainingResult
 
     /// <summary>The numbers of a classification head that were trained with them.</summary>
     public long HeadParameters { get; init; }
+
+    /// <summary>All that was measured: what <see cref="TrainingReport"/> shows, and what a log file holds.</summary>
+    public TrainingLog Log { get; init; } = new();
+
+    /// <summary>Why the log file or TensorBoard's is not complete, e.g. a full disk; null where it is.</summary>
+    public string? LogProblem { get; init; }
 
     /// <summary>How long it took.</summary>
     public required TimeSpan Duration { get; init; }

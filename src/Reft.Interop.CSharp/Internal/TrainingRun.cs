@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.Extensions.Logging;
 using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 using TorchSharp;
@@ -10,11 +11,13 @@ namespace Reft.Internal;
 /// <param name="subject">What is trained.</param>
 /// <param name="options">How to train.</param>
 /// <param name="progress">Told after each step.</param>
+/// <param name="logger">The application's.</param>
 /// <param name="cancel">Looked at before each step.</param>
 internal sealed class TrainingRun(
     TrainingSubject subject,
     TrainingOptions options,
     IProgress<TrainingProgress>? progress,
+    ILogger logger,
     CancellationToken cancel)
 {
     private const long MostRowsOfStep = 1_000_000_000;
@@ -40,6 +43,8 @@ internal sealed class TrainingRun(
         Positive(options.BestModel?.Patience ?? 1, "BestModel.Patience");
         Positive(options.Checkpoints?.Every ?? 1, "Checkpoints.Every");
         Positive(options.Checkpoints?.Keep ?? 1, "Checkpoints.Keep");
+        Positive(options.Logging?.EditNormsEvery ?? 1, "Logging.EditNormsEvery");
+        Positive(options.Logging?.EditNormRows ?? 1, "Logging.EditNormRows");
         Within(
             options.EvaluateEvery is null || options.EvaluateEveryEpochs is null,
             nameof(options.EvaluateEveryEpochs),
@@ -89,26 +94,33 @@ internal sealed class TrainingRun(
         }
 
         using var scope = torch.NewDisposeScope();
+        using var watch = new TrainingWatch(subject, options, set, logger);
+        if (options.Checkpoints is not { Resume: true })
+        {
+            watch.Begin([]);
+        }
+
         var state = Core.TrainStateModule.create(Core.RngModule.ofSeed(options.Seed), subject.Start);
         try
         {
             modelSteps?.Fill(examples, set.Evaluation, cancel);
-            Action<Core.Resumption, Core.FitState> resumed = Resumed;
-            Action<Core.RecordedStep, Core.FitState> report = Report;
-            var task = Task(set);
+            Action<Core.Resumption, Core.FitState> resumed = (from, reached) => Resumed(watch, from, reached);
+            Action<Core.RecordedStep, Core.FitState> report = (step, reached) => Report(watch, step, reached);
+            var task = Watched(Task(set), watch);
             var fit = FitOptions();
             var result = Core.CheckpointedFit.run(
                 Checkpoints(set, fit, task, state), fit, task, resumed.ToFSharpFunc(), report.ToFSharpFunc(), cancel, state);
             Keep(result.State);
             var best = result.State.Best.ValueOrNull();
             Core.FitStateModule.dispose(result.State);
+            var end = result.End.IsCancelled ? TrainingEnd.Cancelled
+                : result.End.IsEarlyStopped ? TrainingEnd.EarlyStopped
+                : TrainingEnd.Completed;
             return new TrainingResult
             {
                 History = _history,
                 Cancelled = result.End.IsCancelled,
-                End = result.End.IsCancelled ? TrainingEnd.Cancelled
-                    : result.End.IsEarlyStopped ? TrainingEnd.EarlyStopped
-                    : TrainingEnd.Completed,
+                End = end,
                 Resumed = _resumed,
                 Best = best is null ? null : new BestEvaluation(best.Step, options.BestModel!.Metric, best.Value),
                 TrainedRows = examples.Count,
@@ -116,12 +128,20 @@ internal sealed class TrainingRun(
                 SkippedEvaluationRows = set.SkippedEvaluation,
                 TrainableParameters = subject.Start.TrainableCount - subject.HeadParameters,
                 HeadParameters = subject.HeadParameters,
+                Log = watch.End(end, _clock.Elapsed),
+                LogProblem = watch.Problem,
                 Duration = _clock.Elapsed,
             };
         }
         catch (Core.TrainingDivergedException e)
         {
+            watch.Fail(e, _clock.Elapsed);
             throw new DivergenceException(e.Step, e);
+        }
+        catch (Exception e)
+        {
+            watch.Fail(e, _clock.Elapsed);
+            throw;
         }
         finally
         {
@@ -166,6 +186,17 @@ internal sealed class TrainingRun(
             Core.BatchModule.epoch(Core.PaddingSide.Right, options.BatchSize, FSharpOption<Core.Rng>.None, set.Evaluation),
             theta);
         return Core.FitTaskModule.evaluating(evaluate.ToFSharpFunc(), task);
+    }
+
+    private static Core.FitTask Watched(Core.FitTask task, TrainingWatch watch)
+    {
+        if (task.Evaluate.ValueOrNull() is not { } evaluate)
+        {
+            return task;
+        }
+
+        Func<Core.Parameters, FSharpList<Tuple<string, double>>> watched = theta => watch.Evaluating(() => evaluate.Invoke(theta));
+        return Core.FitTaskModule.evaluating(watched.ToFSharpFunc(), task);
     }
 
     private FSharpOption<Core.RunCheckpoints>? Checkpoints(
@@ -227,18 +258,19 @@ internal sealed class TrainingRun(
             selection: (options.BestModel?.ToCore()).ToOption());
     }
 
-    private void Resumed(Core.Resumption from, Core.FitState state)
+    private void Resumed(TrainingWatch watch, Core.Resumption from, Core.FitState state)
     {
         Keep(state);
         _history.AddRange(from.Steps.Select(Entry));
         _resumed = new TrainingResumption(from.Path, from.Taken, from.TotalSteps, from.Ended, [.. from.Warnings]);
+        watch.Begin(_history);
         options.Checkpoints?.Resumed?.Invoke(_resumed);
     }
 
-    private void Report(Core.RecordedStep step, Core.FitState state)
+    private void Report(TrainingWatch watch, Core.RecordedStep step, Core.FitState state)
     {
         Keep(state);
-        var entry = Entry(step);
+        var entry = watch.Step(Entry(step), step.Progress.Report.Tokens, state.Train.Parameters);
         _history.Add(entry);
         progress?.Report(entry);
     }

@@ -20,6 +20,9 @@ internal sealed record TrainingSet(
     /// <summary>How its model is computed; disposed with the run.</summary>
     public ModelSteps? Steps { get; init; }
 
+    /// <summary>The rows on which edits are measured; null where none are to be.</summary>
+    public EditProbe? Probe { get; init; }
+
     /// <summary>The rows that have a scored token, as examples that are cut to a length.</summary>
     public static (Core.Example Example, int Row)[] Scored(RowEncoder encoder, int maxLength, IReadOnlyList<DataRow> rows) =>
     [
@@ -50,7 +53,7 @@ internal sealed record TrainingSet(
         Func<IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>?, Core.Tuned, MeasuredLoss> loss)
     {
         var maxLength = options.MaxLength ?? steps.Model.Config.Context;
-        var (training, skipped, trained) = Of(data, First(options.MaxExamples, data.Rows));
+        var (training, skipped, trained, reading) = Of(data, First(options.MaxExamples, data.Rows));
         if (training.Count == 0)
         {
             throw new ArgumentException(
@@ -61,30 +64,33 @@ internal sealed record TrainingSet(
         }
 
         var held = options.EvaluationData ?? TrainingData.FromRows([]);
-        var (evaluating, skippedEvaluation, evaluated) = Of(held, held.Rows);
-        return new TrainingSet(training, evaluating, skipped, skippedEvaluation, trained.With(options.Penalty), evaluated);
+        var (evaluating, skippedEvaluation, evaluated, heldReading) = Of(held, held.Rows);
+        return new TrainingSet(training, evaluating, skipped, skippedEvaluation, trained.With(options.Penalty), evaluated)
+        {
+            Probe = evaluating.Count > 0 ? EditProbe.Of(options, heldReading, evaluating) : EditProbe.Of(options, reading, training),
+        };
 
-        (IReadOnlyList<Core.Example> Examples, int Skipped, MeasuredLoss Loss) Of(TrainingData data, IReadOnlyList<DataRow> rows)
+        (IReadOnlyList<Core.Example> Examples, int Skipped, MeasuredLoss Loss, Core.Tuned Reading) Of(TrainingData data, IReadOnlyList<DataRow> rows)
         {
             if (rows is IStreamedRows)
             {
                 var streamed = StreamedExamples.Of(
                     rows.Count, row => Core.ExampleModule.truncate(maxLength, encoder.Encode(RowUse.Train, rows[row], row)));
                 // Only rows in memory have sources.
-                return (streamed, rows.Count - streamed.Count, loss(null, steps.Tuned));
+                return (streamed, rows.Count - streamed.Count, loss(null, steps.Tuned), steps.Tuned);
             }
 
             var pairs = Scored(encoder, maxLength, rows);
-            var measured = loss(
-                [.. pairs.Select(pair => (pair.Example, rows[pair.Row], pair.Row))],
-                new SourceRuns(data.Sources).Give(steps.Tuned, steps.Model.Device, pairs));
+            var reading = new SourceRuns(data.Sources).Give(steps.Tuned, steps.Model.Device, pairs);
+            var measured = loss([.. pairs.Select(pair => (pair.Example, rows[pair.Row], pair.Row))], reading);
             return (
                 Array.ConvertAll(pairs, pair => pair.Example),
                 rows.Count - pairs.Length,
                 measured with
                 {
                     Objective = string.Join(", with ", [measured.Objective, .. data.Sources.Select(source => source.Name)]),
-                });
+                },
+                reading);
         }
     }
 
@@ -125,13 +131,11 @@ internal sealed record TrainingSet(
                         : Tuple.Create("accuracy", found.Accuracy.ToNullable() ?? double.NaN),
                 ];
             });
-        return new TrainingSet(
-            Examples(First(options.MaxExamples, data.Rows)),
-            Examples(evaluation?.Rows ?? []),
-            0,
-            0,
-            measured.With(options.Penalty),
-            measured);
+        var (training, held) = (Examples(First(options.MaxExamples, data.Rows)), Examples(evaluation?.Rows ?? []));
+        return new TrainingSet(training, held, 0, 0, measured.With(options.Penalty), measured)
+        {
+            Probe = EditProbe.Of(options, tuned, held.Count > 0 ? held : training),
+        };
 
         IReadOnlyList<Core.Example> Examples(IReadOnlyList<LabelledRow> rows) =>
             rows is IStreamedRows
