@@ -198,7 +198,7 @@ let tests =
                   Expect.equal (runs[0] - before) 2 "it stops at the first that does not fit"
                   FrozenPrefix.seal small
                   let another = examples 9L 1 [ 2 ] |> Batch.create PaddingSide.Right
-                  loss small another |> ignore
+                  Loss.language (FrozenPrefix.tuned small) another theta |> ignore
                   Expect.equal small.Kept 2 "nothing more is kept, though there is room"
 
                   use cancelled = FrozenPrefix.create memory spec model
