@@ -137,14 +137,18 @@ let private lora rank maps config (weights: IReadOnlyDictionary<string, Tensor>)
         |> List.concat
         |> Parameters
 
+    // As Lora.create builds a checkpoint's: from fp32 parameters, in the model's dtype.
     let model (theta: Parameters) =
+        let narrow name = theta[name].``to`` weights["model.norm.weight"].dtype
+
         Weights.ofTensors (fun name -> weights[name])
         |> Weights.withUpdates (fun name ->
             match theta.TryFind $"lora.{name}.down" with
-            | Some down ->
-                [ { Down = down
-                    Up = theta[$"lora.{name}.up"]
-                    Scale = 2.0 } ]
+            | Some _ ->
+                [ { Down = narrow $"lora.{name}.down"
+                    Up = narrow $"lora.{name}.up"
+                    Scale = 2.0
+                    Input = None } ]
             | None -> [])
         |> Llama.family.Build config
 
