@@ -111,7 +111,14 @@ let private spec (setting: Setting) : ReftSpec =
 let private batchOf (setting: Setting) : Batch =
     Subject.batch setting.Config setting.Rows setting.Length (setting.Length * 3 / 4) false
 
-let private methodNames = [ "LoReFT"; "LoRA, all maps"; "LoRA, attention"; "full" ]
+[<Literal>]
+let private Recomputed = "LoReFT, recomputed"
+
+[<Literal>]
+let private Cached = "LoReFT, cached"
+
+let private methodNames =
+    [ "LoReFT"; Recomputed; "LoRA, all maps"; "LoRA, attention"; "full" ]
 
 let private lora rank maps config (weights: IReadOnlyDictionary<string, Tensor>) rng =
     let adapted =
@@ -139,7 +146,8 @@ let private lora rank maps config (weights: IReadOnlyDictionary<string, Tensor>)
 
     // As Lora.create builds a checkpoint's: from fp32 parameters, in the model's dtype.
     let model (theta: Parameters) =
-        let narrow name = theta[name].``to`` weights["model.norm.weight"].dtype
+        let narrow name =
+            theta[name].``to`` weights["model.norm.weight"].dtype
 
         Weights.ofTensors (fun name -> weights[name])
         |> Weights.withUpdates (fun name ->
@@ -162,7 +170,8 @@ let private prepare (setting: Setting) (weights: IReadOnlyDictionary<string, Ten
 
     let tuned, theta =
         match name with
-        | "LoReFT" -> Llama.build config find |> Tuned.reft (spec setting), Reft.init (spec setting) config rng
+        | "LoReFT"
+        | Recomputed -> Llama.build config find |> Tuned.reft (spec setting), Reft.init (spec setting) config rng
         | "full" ->
             let theta =
                 Llama.tensors config
@@ -175,7 +184,28 @@ let private prepare (setting: Setting) (weights: IReadOnlyDictionary<string, Ten
             let maps = if name = "LoRA, attention" then attentionMaps else allMaps
             lora LoraRank maps config weights rng
 
-    Loss.language tuned, TrainState.create rng theta
+    let loss =
+        if name = Recomputed then
+            Recompute.language 1 tuned
+        else
+            Loss.language tuned
+
+    loss, TrainState.create rng theta
+
+/// A step whose frozen layers are read from a cache, and what frees it.
+let private cached (setting: Setting) (weights: IReadOnlyDictionary<string, Tensor>) (batch: Batch) state =
+    let prefix =
+        Llama.build setting.Config (fun name -> weights[name])
+        |> FrozenPrefix.create
+            { MostBytes = 1_000_000_000L
+              Folder = None }
+            (spec setting)
+
+    prefix
+    |> FrozenPrefix.fill batch.Rows batch.Examples System.Threading.CancellationToken.None
+
+    FrozenPrefix.seal prefix
+    step (Loss.language (FrozenPrefix.tuned prefix)) state batch, (prefix :> System.IDisposable)
 
 /// Seconds of matrix products that a step of each method cannot do without, from rates measured in the same rounds.
 let private predictedTimes (setting: Setting) (floor: Map<string, Timing.Series>) (scored: int) =
@@ -213,6 +243,7 @@ let private predictedTimes (setting: Setting) (floor: Map<string, Timing.Series>
     let full = 2.0 * forward + 1.5 * head + backwardOfAll
 
     [ "LoReFT", loreft
+      Recomputed, loreft + forward * float (setting.Edited - 2) / layers
       "LoRA, all maps", lora allMaps
       "LoRA, attention", lora attentionMaps
       "full", full
@@ -230,12 +261,13 @@ let private keptOfBlock (config: ModelConfig) name =
 
     match name with
     | "LoReFT" -> 8.0 * d + 3.0 * f
+    | Recomputed -> d
     | "LoRA, attention" -> 10.0 * d + 3.0 * f
     | _ -> 11.0 * d + 4.0 * f
 
 let private predictedKept (setting: Setting) dtypeBytes name =
     let blocks =
-        if name = "LoReFT" then
+        if name = "LoReFT" || name = Recomputed then
             setting.Edited - 1
         else
             setting.Config.Layers
@@ -310,6 +342,8 @@ type private Outcome =
         /// Seconds by method, forward among them, round by round.
         Times: Map<string, Timing.Series>
         Predicted: Map<string, float>
+        /// Seconds of the head's products, forward.
+        HeadForward: float
         Memory: Map<string, Memory>
     }
 
@@ -330,6 +364,12 @@ let private measure (options: Arguments) dtype (setting: Setting) : Outcome =
         use _ = torch.NewDisposeScope()
         Loss.reft [] model batch Parameters.empty |> ignore
 
+    let frozen =
+        if setting.Edited < setting.Config.Layers then
+            Some(cached setting weights batch (prepared |> List.head |> snd |> snd))
+        else
+            None
+
     let floor = Floor.create setting.Config weights (setting.Rows * setting.Length)
 
     let products =
@@ -340,6 +380,7 @@ let private measure (options: Arguments) dtype (setting: Setting) : Outcome =
 
     let series =
         (prepared |> List.map (fun (name, (loss, state)) -> name, step loss state batch))
+        @ (frozen |> Option.map (fun (step, _) -> Cached, step) |> Option.toList)
         @ [ "forward", forward ]
         @ List.zip
             products
@@ -358,6 +399,8 @@ let private measure (options: Arguments) dtype (setting: Setting) : Outcome =
         |> Seq.map (fun (name, s) -> name.Substring 6, s)
         |> Map.ofSeq
 
+    frozen |> Option.iter (fun (_, owner) -> owner.Dispose())
+
     for _, (_, state) in prepared do
         TrainState.dispose state
 
@@ -368,6 +411,7 @@ let private measure (options: Arguments) dtype (setting: Setting) : Outcome =
       Dtype = dtype
       Times = series |> Map.filter (fun name _ -> not (name.StartsWith "floor/"))
       Predicted = predictedTimes setting floorSeries batch.Scored.Length
+      HeadForward = Timing.wall floorSeries["head"] / 2.0
       Memory =
         names
         |> List.map (fun name -> name, memoryOf options dtype setting name)
@@ -440,6 +484,33 @@ let private printAxis (axis: string) (outcomes: Outcome list) =
                 Table.times (ofLoreft.Kept / ofLora.Kept)
                 Table.times (kept "LoReFT" / kept "LoRA, all maps") ] ]
 
+/// What a cache of the frozen layers gains, beside what their share of the forward pass predicts.
+let private printCache (outcomes: Outcome list) =
+    Table.print
+        [ "edited layers"
+          "step, ms"
+          "with the cache, ms"
+          "speed-up (wall / CPU)"
+          "predicted by the share of layers" ]
+        [ for outcome in outcomes do
+              match outcome.Times.TryFind Cached with
+              | None -> ()
+              | Some cached ->
+                  let step = outcome.Times["LoReFT"]
+                  let ratio = Timing.ratio step cached
+                  // The forward pass with its loss, less the head: what the blocks take.
+                  let blocks = Timing.wall outcome.Times["forward"] - outcome.HeadForward
+
+                  let saved =
+                      blocks * float (firstEdited outcome.Setting + 1)
+                      / float outcome.Setting.Config.Layers
+
+                  [ $"{outcome.Setting.Value}, {outcome.Dtype}"
+                    Table.ms (Timing.wall step)
+                    Table.ms (Timing.wall cached)
+                    $"{ratio.Wall:F3} / {ratio.Cpu:F3}"
+                    Table.times (Timing.wall step / (Timing.wall step - saved)) ] ]
+
 let private parent (options: Arguments) =
     printfn "## methods"
     printfn ""
@@ -470,6 +541,9 @@ let private parent (options: Arguments) =
     for axis, outcomes in byAxis do
         if axis <> "standard" then
             printAxis axis outcomes
+
+        if axis = "layers" then
+            printCache outcomes
 
     options.Plot
     |> Option.iter (fun path ->
