@@ -30,7 +30,7 @@ public static class FormatTests
             Runner.TestCase("columns stand for fields", Mapped),
             Runner.TestCase("fields that are none are refused", WrongFields),
             Runner.TestCase("labelled rows of every format", Labelled),
-            Runner.TestCase("preferences of CSV, and no template for them", Preferences),
+            Runner.TestCase("preferences of CSV, with their prompts by a template", Preferences),
             Runner.TestCase("a row without an end is refused before it fills the memory", Endless),
         ]);
 
@@ -279,8 +279,11 @@ public static class FormatTests
         using var folder = TinyLlama.NewFolder();
         File.WriteAllText(folder.File("rows.csv"), "q,good,bad\na,\"b,c\",d\n");
         var row = PreferenceData.FromFile(folder.File("rows.csv"), new() { Fields = DataFields.Parse("prompt=q,chosen=good,rejected=bad") }).Rows[0];
-        Check.Throws<ArgumentException>(
-            () => PreferenceData.FromFile(folder.File("rows.csv"), new() { Template = RowTemplate.Text("{q}?") }), "template");
+        var asked = PreferenceData.FromFile(
+            folder.File("rows.csv"), new() { Fields = DataFields.Parse("chosen=good,rejected=bad"), Template = RowTemplate.Text("{q}?") }).Rows[0];
+        Check.Equal(("a?", "b,c", "d"), (asked.Prompt!, asked.Chosen!, asked.Rejected!), "the preference by a template");
+        Check.Throws<InvalidDataException>(
+            () => PreferenceData.FromFile(folder.File("rows.csv"), new() { Template = RowTemplate.Chat }), "chat template");
         Check.Equal(("a", "b,c", "d"), (row.Prompt!, row.Chosen!, row.Rejected!), "the preference");
         File.WriteAllText(folder.File("rows.csv"), "prompt,chosen,rejected\na,b,\n");
         Check.Throws<InvalidDataException>(() => PreferenceData.FromFile(folder.File("rows.csv")), "rows.csv:2", "'rejected'");
