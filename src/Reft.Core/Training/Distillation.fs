@@ -99,7 +99,13 @@ module Distillation =
 
     /// n times the gradient of the mean loss with respect to the map's output: w T (q − p) + (1 − w) (softmax − one-hot), under
     /// the derivative of the student's cap.
-    let private slope (options: DistillationLossOptions) (head: LanguageHead) (student: Tensor) teacher (targets: Tensor) =
+    let private slope
+        (options: DistillationLossOptions)
+        (head: LanguageHead)
+        (student: Tensor)
+        teacher
+        (targets: Tensor)
+        =
         let temperature = float32 options.Temperature
 
         let toTeacher =
