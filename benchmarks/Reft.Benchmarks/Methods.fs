@@ -75,6 +75,12 @@ let private settings: Setting list =
               At = float length
               Rows = 1024 / length
               Length = length }
+      for rows in [ 4; 16; 32 ] do
+          { standard with
+              Axis = "batch"
+              Value = $"{rows} × 128"
+              At = float rows
+              Rows = rows }
       for edited in [ 1; 2; 4; layers ] do
           { standard with
               Axis = "layers"
@@ -285,6 +291,8 @@ let private memory (options: Arguments) key name =
     let loss, state = prepare setting weights name
     let batch = batchOf setting
     let step = step loss state batch
+    // One step on one short row: the code of every operation is then in memory, and what is measured is the batch's.
+    Subject.step loss state (Subject.batch setting.Config 1 8 6 false) ()
     Machine.settle ()
     let loaded = Machine.memory "VmRSS"
 
@@ -309,7 +317,7 @@ type Memory =
     {
         /// The peak of the whole process.
         Peak: float
-        /// That above the process with its model and its state before the first step.
+        /// That above the process after a step on one short row.
         Above: float
         /// What the forward pass keeps for the backward pass.
         Kept: float
@@ -431,7 +439,7 @@ let private printStandard (outcome: Outcome) =
           "÷ LoReFT (wall / CPU)"
           "predicted by products"
           "peak MB"
-          "above the loaded model"
+          "above one short row's"
           "kept for backward"
           "predicted" ]
         [ for name in methodNames @ [ "forward" ] do
@@ -463,7 +471,7 @@ let private printAxis (axis: string) (outcomes: Outcome list) =
           "LoRA ÷ LoReFT, time (wall / CPU)"
           "predicted"
           "LoReFT ÷ forward"
-          "LoReFT ÷ LoRA, memory above the model"
+          "LoReFT ÷ LoRA: peak / above one short row's"
           "kept for backward"
           "predicted" ]
         [ for outcome in outcomes do
@@ -480,7 +488,7 @@ let private printAxis (axis: string) (outcomes: Outcome list) =
                 $"{ratio.Wall:F3} / {ratio.Cpu:F3}"
                 Table.times (outcome.Predicted["LoRA, all maps"] / outcome.Predicted["LoReFT"])
                 Table.times forward.Wall
-                Table.times (ofLoreft.Above / ofLora.Above)
+                $"{ofLoreft.Peak / ofLora.Peak:F3} / {ofLoreft.Above / ofLora.Above:F3}"
                 Table.times (ofLoreft.Kept / ofLora.Kept)
                 Table.times (kept "LoReFT" / kept "LoRA, all maps") ] ]
 

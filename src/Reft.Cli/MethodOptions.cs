@@ -65,6 +65,40 @@ internal static class MethodOptions
                 "--dropout is of interventions, and none is trained: lora and dora have an option of their own, e.g. lora:dropout=0.1");
     }
 
+    /// <summary>Refuses formats that have no place for what is trained.</summary>
+    /// <exception cref="ArgumentException">One of them is asked for.</exception>
+    public static void CheckSaved(ParseResult parsed, MethodChoice choice)
+    {
+        var tuning = choice.TuningName;
+        if (parsed.GetValue(PeftOutput) is not null && tuning is not ("lora" or "dora"))
+        {
+            throw new ArgumentException($"{PeftOutput.Name} is for lora and dora, and {tuning ?? "an intervention"} is trained: leave it out");
+        }
+
+        if (parsed.GetValue(ModelOutput) is not null && tuning is not ("lora" or "dora" or "full"))
+        {
+            throw new ArgumentException(
+                $"{ModelOutput.Name} is for lora, dora and full, which change the model's weights, and {tuning ?? "an intervention"} is trained: leave it out");
+        }
+    }
+
+    /// <summary>Says which options have nothing to act on, and what other formats leave out.</summary>
+    public static void SayWhatIsLeftOut(ParseResult parsed, MethodChoice choice)
+    {
+        foreach (var option in choice.HasInterventions ? [] : Where.Where(option => parsed.GetResult(option) is { Implicit: false }))
+        {
+            Terminal.Say($"warning: {option.Name} places interventions, and none is trained: it has no effect");
+        }
+
+        foreach (var option in choice.HasInterventions ? new[] { PeftOutput, ModelOutput } : [])
+        {
+            if (parsed.GetValue(option) is { } folder)
+            {
+                Terminal.Say($"warning: the interventions have no place in {folder}: they are in the adapter alone");
+            }
+        }
+    }
+
     /// <summary>The interventions of a choice, where the command line places them.</summary>
     public static ReftSpec Spec(ParseResult parsed, MethodChoice choice) =>
         choice.Spec(
@@ -103,6 +137,9 @@ internal sealed class MethodChoice
 
     /// <summary>Whether there is an intervention at the outputs of blocks.</summary>
     public bool HasInterventions => _interventions.Count > 0;
+
+    /// <summary>The name of how the model itself is tuned; null where it is not.</summary>
+    public string? TuningName { get; private set; }
 
     /// <summary>The learning rate that the methods ask for; null where they leave it.</summary>
     public double? LearningRate { get; private set; }
@@ -166,6 +203,7 @@ internal sealed class MethodChoice
             Tuning = Tuning is null
                 ? Reft.Tuning.Named(name, options)
                 : throw new ArgumentException($"expected one method that tunes the model itself, found {Tuning} and {name}");
+            TuningName = name;
             IsProbe = name == "probe";
         }
         else

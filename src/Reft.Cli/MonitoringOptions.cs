@@ -32,14 +32,15 @@ internal static class MonitoringOptions
     public static IEnumerable<Option> All => [Log, TensorBoard, Report, Plot, EditNormsEvery, Examples];
 
     /// <summary>The options of a run with what they say.</summary>
-    public static TrainingOptions Apply(ParseResult parsed, TrainingOptions options)
+    /// <param name="parsed">The command line.</param>
+    /// <param name="options">What is known already.</param>
+    /// <param name="read">The files that the run reads, by the option that names them.</param>
+    public static TrainingOptions Apply(
+        ParseResult parsed, TrainingOptions options, IReadOnlyList<(string Option, string? Path)> read)
     {
         var (log, board) = (parsed.GetValue(Log), parsed.GetValue(TensorBoard));
         var (page, picture) = (parsed.GetValue(Report), parsed.GetValue(Plot));
-        foreach (var (option, path) in new[] { ("--log", log), ("--report", page), ("--plot", picture) })
-        {
-            CheckFile(option, path);
-        }
+        CheckFiles([("--log", log), ("--report", page), ("--plot", picture)], read);
 
         return log is null && board is null && page is null && picture is null
             ? options
@@ -82,12 +83,28 @@ internal static class MonitoringOptions
         ReportCommand.Write(result.Log with { Samples = samples }, parsed.GetValue(Report), parsed.GetValue(Plot));
     }
 
-    // Found out before an hour of training, not after it.
-    private static void CheckFile(string option, string? path)
+    /// <summary>Refuses to write over what is read, and over each other: before an hour of training, not after it.</summary>
+    public static void CheckFiles(
+        IEnumerable<(string Option, string? Path)> written, IEnumerable<(string Option, string? Path)> read)
     {
-        if (path is not null && (Directory.Exists(path) || path.Length == 0))
+        var taken = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (option, path) in read.Where(file => file.Path is not null))
         {
-            throw new IOException($"{option}: expected a file, found the folder {path}");
+            taken.TryAdd(Path.GetFullPath(path!), option);
+        }
+
+        foreach (var (option, path) in written.Where(file => file.Path is not null))
+        {
+            if (path!.Length == 0 || Directory.Exists(path))
+            {
+                throw new IOException($"{option}: expected a file, found the folder {path}");
+            }
+
+            if (!taken.TryAdd(Path.GetFullPath(path), option))
+            {
+                throw new IOException(
+                    $"{option}: {path} would write over the file of {taken[Path.GetFullPath(path)]}: choose another name");
+            }
         }
     }
 }

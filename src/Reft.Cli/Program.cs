@@ -12,7 +12,7 @@ var root = new RootCommand(
     Representation finetuning (ReFT) for .NET: train, run, score and inspect adapters, and exchange them with pyreft.
 
     Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong command line,
-    130 stopped by Ctrl-C.
+    130 stopped by Ctrl-C, 143 by SIGTERM.
     """)
 {
     TrainCommand.Create(),

@@ -28,6 +28,7 @@ internal static class ReportCommand
                 page = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, "report.html");
             }
 
+            MonitoringOptions.CheckFiles([("--output", page), ("--plot", picture)], [("the log", path)]);
             Write(TrainingLog.Read(path), page, picture);
             return ExitCode.Success;
         });

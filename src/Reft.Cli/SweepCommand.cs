@@ -93,7 +93,7 @@ internal static class SweepCommand
             Folder = path,
             Fixed = new Dictionary<string, string>(same)
             {
-                ["model"] = $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)))}, {model.Config.Family}, {model.Config.ParameterCount} parameters, {model.Config.Dtype}, {model.Config.Weights}",
+                ["model"] = $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)))}, {model.Config.Family}, {model.Config.ParameterCount} parameters, {model.Config.Dtype}, {model.Config.Weights}, {model.Config.Fingerprint}",
                 ["data"] = HashOf(data),
                 ["eval-data"] = HashOf(heldOut),
                 ["task"] = string.Join(' ', TaskOptions.Task.Name, parsed.GetValue(TaskOptions.Task), parsed.GetValue(TaskOptions.Labels), parsed.GetValue(TaskOptions.Head)).TrimEnd(),

@@ -104,12 +104,14 @@ internal static class TrainCommand
         try
         {
             choice = MethodOptions.Read(parsed);
+            MethodOptions.CheckSaved(parsed, choice);
         }
         catch (ArgumentException e)
         {
             return Failure.Say($"--method: {Values.MessageOf(e)}", ExitCode.Usage);
         }
 
+        MethodOptions.SayWhatIsLeftOut(parsed, choice);
         using var task = ObjectiveOptions.Read(
             parsed, parsed.GetRequiredValue(Data), parsed.GetValue(EvalData), parsed.GetValue(Seed), Model);
         var folder = OutputFolder.Prepare(parsed.GetRequiredValue(Output));
@@ -123,10 +125,18 @@ internal static class TrainCommand
             return Failure.Say("stopped while the model was being fetched; the next run goes on from there", signals.RequestedExit);
         }
 
+        if (parsed.GetValue(MethodOptions.ModelOutput) is { } exported && Path.GetFullPath(exported) == Path.GetFullPath(modelFolder))
+        {
+            return Failure.Say($"--model-output: {exported} is the base model's own folder: choose another one", ExitCode.Usage);
+        }
+
         using var model = Load(modelFolder, parsed, choice, task is LabelTask or RewardTask);
         task.Prepare(model);
-        var options = MonitoringOptions.Apply(parsed, SpeedOptions.Apply(
-            parsed, TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path)));
+        var options = MonitoringOptions.Apply(
+            parsed,
+            SpeedOptions.Apply(
+                parsed, TrainingFlags.Apply(parsed, Options(parsed, choice, model.Config.ContextLength), folder.Path)),
+            [("--data", parsed.GetValue(Data)), ("--eval-data", parsed.GetValue(EvalData))]);
 
         HeldOutScore? before;
         try
@@ -141,7 +151,7 @@ internal static class TrainCommand
         var answered = MonitoringOptions.Sample(parsed, task, model, options);
         var described = model.Describe();
         Terminal.Say(
-            $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {task.RowCount} rows");
+            $"training {described.TrainableParameters} parameters, {described.TrainablePercent:0.####} % of the model's {described.BaseParameters}, on {Math.Min(task.RowCount, options.MaxExamples ?? int.MaxValue)} rows");
 
         var result = await FitAsync(model, task, options, folder, signals.Token).ConfigureAwait(false);
         var stopped = result.Cancelled ? signals.RequestedExit : ExitCode.Success;
@@ -151,7 +161,6 @@ internal static class TrainCommand
         }
 
         folder.Save(model);
-        Export(model, parsed);
         Terminal.Say(
             result.Cancelled
                 ? (FormattableString)$"reft: stopped after step {result.History.Count}: its adapter is saved in {folder.Path}{(options.Checkpoints is null ? "" : "; --resume goes on from there")}"
@@ -168,6 +177,7 @@ internal static class TrainCommand
             output.Text(outcome.ToString());
         }
 
+        Export(model, parsed);
         return stopped;
     }
 
@@ -257,7 +267,8 @@ internal static class TrainCommand
         catch (DivergenceException e) when (e.Step > 1)
         {
             folder.Save(model);
-            throw new DivergenceException($"{e.Message.TrimEnd('.')}. The adapter of step {e.Step - 1} is saved in {folder.Path}", e);
+            var saved = options.BestModel is null ? $"The adapter of step {e.Step - 1}" : "The best adapter so far";
+            throw new DivergenceException($"{e.Message.TrimEnd('.')}. {saved} is saved in {folder.Path}", e);
         }
     }
 }

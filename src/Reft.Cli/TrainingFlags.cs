@@ -148,12 +148,13 @@ internal static class TrainingFlags
     {
         var every = parsed.GetValue(CheckpointEvery);
         var resume = parsed.GetValue(Resume);
-        if (every is null && !resume)
+        var preset = new TrainingCheckpoints(Path.Combine(output, CheckpointFolder));
+        // A folder that has checkpoints goes on having them: a run that was broken off is protected, and none is left stale.
+        if (every is null && !resume && !(Directory.Exists(preset.Folder) && Directory.EnumerateFiles(preset.Folder).Any()))
         {
             return null;
         }
 
-        var preset = new TrainingCheckpoints(Path.Combine(output, CheckpointFolder));
         return preset with
         {
             Every = every ?? preset.Every,

@@ -92,19 +92,23 @@ internal sealed class LabelTask(
     public override IReadOnlyList<string> Metrics { get; } =
         ["loss", problem == ClassifierProblem.Regression ? "pearson" : "accuracy"];
 
+    // Decided before the first run: the head that a run attaches is not the folder's own.
+    private bool? _own;
+
     // The head of the model's folder serves where it is for the same problem and no other labels are asked for.
     public override void Prepare(ReftModel model)
     {
-        if (labels is null && model.Classifier is { } own && own.Problem == problem)
+        _own ??= labels is null && model.Classifier is { } head && head.Problem == problem;
+        if (_own == true)
         {
             model.UseOwnClassifier(training ?? ClassifierTraining.Frozen);
         }
         else
         {
-            var head = labels is null
+            var fresh = labels is null
                 ? data.ToClassifier(problem)
                 : new ClassifierOptions { Problem = problem, Labels = labels };
-            model.AttachClassifier(head with { Training = training ?? ClassifierTraining.Classifier, Seed = seed });
+            model.AttachClassifier(fresh with { Training = training ?? ClassifierTraining.Classifier, Seed = seed });
         }
 
         Terminal.Say($"classification head: {model.Classifier}");

@@ -11,7 +11,7 @@ public sealed record BestModel
     /// </summary>
     public string Metric { get; init; } = "loss";
 
-    /// <summary>Whether a greater value is better; where it is not given, of every metric but <c>loss</c>.</summary>
+    /// <summary>Whether a greater value is better; where it is not given, of every metric but those that measure an error: <c>loss</c>, <c>kl</c>, <c>language</c> and <c>rejected_reward</c>.</summary>
     public bool? GreaterIsBetter { get; init; }
 
     /// <summary>By how much a value must be better than the best before, to count as such.</summary>
@@ -25,7 +25,7 @@ public sealed record BestModel
     internal Core.Selection ToCore() =>
         new(
             Metric,
-            GreaterIsBetter ?? Metric != "loss" ? Core.Better.Higher : Core.Better.Lower,
+            GreaterIsBetter ?? Metric is not ("loss" or "kl" or "language" or "rejected_reward") ? Core.Better.Higher : Core.Better.Lower,
             MinimumChange,
             Internal.FSharpConversions.ToOption(Patience));
 }

@@ -48,6 +48,9 @@ public sealed record ModelFacts
     /// <summary>The tokens that end a generation: from <c>generation_config.json</c>, else <c>config.json</c>.</summary>
     public required IReadOnlyList<int> EosIds { get; init; }
 
+    /// <summary>What tells its weights from those of other models, a LoRA adapter on them included; adapters hold it.</summary>
+    public required string Fingerprint { get; init; }
+
     /// <summary>All weights of the model, in numbers.</summary>
     public required long ParameterCount { get; init; }
 
@@ -71,6 +74,7 @@ public sealed record ModelFacts
             WeightBytes = loaded.WeightBytes,
             Device = loaded.Model.Device.ToString(),
             EosIds = [.. loaded.EosIds],
+            Fingerprint = loaded.Fingerprint,
             ParameterCount = loaded.Tensors.Values.Sum(tensor => tensor.numel()),
         };
     }

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using Reft.Internal;
 using TorchSharp;
 
@@ -103,9 +105,23 @@ public sealed partial class ReftModel
         };
     }
 
+    // What is attached to a teacher tells runs apart too.
+    private static string HashOf(Core.Parameters parameters)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var parameter in parameters.Entries)
+        {
+            using var scope = torch.NewDisposeScope();
+            hash.AppendData(Encoding.UTF8.GetBytes(parameter.Name));
+            hash.AppendData(parameter.Value.to(torch.float32).cpu().contiguous().bytes);
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
+    }
+
     private TeacherRuns Follow(ReftModel teacher, DistillationOptions options) =>
         new(
-            teacher._loaded.Fingerprint,
+            ReferenceEquals(teacher, this) ? teacher._loaded.Fingerprint : $"{teacher._loaded.Fingerprint}, {HashOf(teacher.AttachedParameters())}",
             ReferenceEquals(teacher, this)
                 ? Core.Distillation.teacher([], _loaded.Model)
                 : Core.Distillation.teacher(teacher.Bound(), teacher.Model),

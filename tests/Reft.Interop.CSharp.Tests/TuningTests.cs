@@ -28,6 +28,7 @@ public static class TuningTests
             Runner.TestCase("full fine-tuning is saved as a model's folder", Full),
             Runner.TestCase("LoRA is saved as peft saves it, and merged", Lora),
             Runner.TestCase("with a classification head", Classifies),
+            Runner.TestCase("maps are parted by commas or semicolons", Modules),
             Runner.TestCase("bottleneck adapters", Adapters),
             Runner.TestCase("what is refused, with the fix", Refusals),
             Runner.TestCase("training, generating and detaching leave no tensors behind", NothingLeaks),
@@ -134,6 +135,15 @@ public static class TuningTests
         model.AttachTuning(Tuning.LastLayer());
         Check.Throws<InvalidOperationException>(
             () => model.FitClassifierAsync(data, Quick).GetAwaiter().GetResult(), "probe", "attach nothing");
+    }
+
+    private static void Modules()
+    {
+        using var model = ReftModel.Load(TinyLlama.Folder);
+        long Count(string modules) =>
+            model.AttachTuning(Tuning.Named("lora", [new("rank", "2"), new("modules", modules)])).Describe().TrainableParameters;
+        Check.Equal(Count("q_proj,v_proj"), Count("q_proj;v_proj"), "parameters of two kinds of maps, however they are parted");
+        Check.That(Count("q_proj") < Count("q_proj;v_proj"), "expected fewer parameters of one kind");
     }
 
     private static void Adapters()

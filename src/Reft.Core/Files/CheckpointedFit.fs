@@ -105,7 +105,7 @@ module CheckpointedFit =
     /// <param name="options">The run.</param>
     /// <param name="task">What it learns.</param>
     /// <param name="resumed">Called before the first step of a run that goes on; the state is valid within the call.</param>
-    /// <param name="report">Called after each step, once it is saved, on the training thread; the state is valid within the call.</param>
+    /// <param name="report">Called after each step, before it is saved, on the training thread; the state is valid within the call.</param>
     /// <param name="cancel">Looked at before each step.</param>
     /// <param name="start">Where it starts; it stays as it was.</param>
     /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
@@ -181,11 +181,13 @@ module CheckpointedFit =
 
             steps.Add step
 
+            // Told before it is saved: what a log has beyond the newest checkpoint is dropped when the run goes on, and what it
+            // lacked would be lost.
+            report step state
+
             match checkpoints with
             | Some c when state.Taken % c.Every = 0 -> saveOnce false state
             | _ -> ()
-
-            report step state
 
         let state =
             match found with

@@ -252,7 +252,10 @@ module Fit =
     /// </summary>
     /// <param name="options">The run.</param>
     /// <param name="task">What it learns.</param>
-    /// <param name="report">Called after each step, on the training thread; the state is valid within the call.</param>
+    /// <param name="report">
+    /// Called after each step, on the training thread; the state is valid within the call, and tensors that it makes are freed
+    /// after it unless they are detached from their scope.
+    /// </param>
     /// <param name="cancel">Looked at before each step.</param>
     /// <param name="state">Where it stood.</param>
     /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
@@ -294,11 +297,9 @@ module Fit =
                 let struct (step, next) =
                     Trainer.step trainer task.Loss (course.Batches current.Taken) current.Train
 
-                TrainState.dispose current.Train
-
                 current <-
                     { current with
-                        Train = next
+                        Train = TrainState.replace next current.Train
                         Taken = current.Taken + 1
                         Skipped = if step.Skipped then current.Skipped + 1 else 0 }
 
@@ -328,7 +329,8 @@ module Fit =
                       Evaluation = evaluation }
 
                 history.Add progress
-                report progress current
+                // What a report looks at, such as the parameters, holds their memory no longer than the call.
+                Scope.free (fun () -> report progress current)
 
             { State = current
               History = List.ofSeq history
@@ -346,7 +348,10 @@ module Fit =
     /// <summary>Runs it from the start. The given state stays as it was.</summary>
     /// <param name="options">The run.</param>
     /// <param name="task">What it learns.</param>
-    /// <param name="report">Called after each step, on the training thread; the state is valid within the call.</param>
+    /// <param name="report">
+    /// Called after each step, on the training thread; the state is valid within the call, and tensors that it makes are freed
+    /// after it unless they are detached from their scope.
+    /// </param>
     /// <param name="cancel">Looked at before each step.</param>
     /// <param name="state">Where it starts.</param>
     /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>

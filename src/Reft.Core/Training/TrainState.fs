@@ -51,6 +51,25 @@ module TrainState =
                 { First = state.Moments.First.clone () |> detached
                   Second = state.Moments.Second.clone () |> detached } }
 
+    /// <summary>
+    /// The next state in the place of an earlier one, which is used up: the numbers are copied into its tensors, and those of the
+    /// next are freed. A run that replaces its state so holds the same memory from the first step to the last: blocks that were
+    /// new in each step would leave holes in the C library's heap.
+    /// </summary>
+    let replace (next: TrainState) (earlier: TrainState) : TrainState =
+        use _ = torch.no_grad ()
+
+        for into, from in
+            [ earlier.Theta, next.Theta
+              earlier.Moments.First, next.Moments.First
+              earlier.Moments.Second, next.Moments.Second ] do
+            into.copy_ from |> ignore
+            from.Dispose()
+
+        { next with
+            Theta = earlier.Theta
+            Moments = earlier.Moments }
+
     /// <summary>Frees the vector and the moments; the layout stays.</summary>
     let dispose (state: TrainState) : unit =
         state.Theta.Dispose()

@@ -175,6 +175,11 @@ module Lora =
 
                                 let whole = updateOf options theta entry.Name
 
+                                // m and ‖W + s B A‖ are of one update alone.
+                                if options.Magnitudes && (linear.Rescale.IsSome || not linear.Updates.IsEmpty) then
+                                    invalidOp
+                                        $"'{entry.Name}' has a LoRA adapter beside its matrix, with which DoRA's magnitudes would be wrong: load the model with the adapter merged (--merge-lora, MergeLora)"
+
                                 let update =
                                     { whole with
                                         Down = cast whole.Down
@@ -262,7 +267,7 @@ module Lora =
           Modules =
             form
             |> FormOptions.text subject "modules" ""
-            |> _.Split(',', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
+            |> _.Split([| ','; ';' |], StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
             |> List.ofArray
           Dropout = form |> FormOptions.float subject "dropout" 0.0
           Stabilised = form |> FormOptions.flag subject "rslora" false

@@ -19,7 +19,7 @@ internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context
     public MeasuredLoss Loss(
         IReadOnlyList<(Core.Example Example, DataRow Row, int Index)>? rows, Core.Tuned tuned, RowEncoder encoder, int maxLength, int? recompute = null)
     {
-        var followed = teacher;
+        var (followed, prompts) = (teacher, "");
         if (options.TeacherPrompt is { } prompt)
         {
             if (rows is null)
@@ -33,6 +33,7 @@ internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context
                 row => Seen(prompt, row.Example, row.Row, row.Index, encoder),
                 ReferenceEqualityComparer.Instance as IEqualityComparer<Core.Example>);
             Func<Core.Example, Core.Example> view = example => seen[example];
+            prompts = $" with other prompts, {Core.RunFactsModule.examples(rows.Select(row => seen[row.Example]))}";
             followed = Core.Distillation.seeing(view.ToFSharpFunc(), teacher);
         }
         else if (Math.Min(maxLength, rows?.Select(row => row.Example.Ids.Length).DefaultIfEmpty(0).Max() ?? maxLength) is var longest && longest > context)
@@ -42,7 +43,7 @@ internal sealed class TeacherRuns(string name, Core.Teacher teacher, int context
         }
 
         return new MeasuredLoss(
-            $"distillation from {name}, {_core}",
+            $"distillation from {name}{prompts}, {_core}",
             ["loss", "kl", "language"],
             ModelSteps.Recomputing(recompute, () => Core.Distillation.readout(_core, followed), tuned)
                 ?? Core.Distillation.loss(_core, followed, tuned).ToFunc(),

@@ -190,9 +190,9 @@ let tests =
 
                   let report _ (state: FitState) =
                       seen.Add(
-                          state.Train.Theta.clone (),
-                          state.Train.Moments.First.clone (),
-                          state.Train.Moments.Second.clone ()
+                          state.Train.Theta.clone().DetachFromDisposeScope(),
+                          state.Train.Moments.First.clone().DetachFromDisposeScope(),
+                          state.Train.Moments.Second.clone().DetachFromDisposeScope()
                       )
 
                   let options =
@@ -231,11 +231,34 @@ let tests =
                           Expect.stringContains e.Message "2 steps in a row" "message"
                           Expect.equal (e :?> TrainingDivergedException).Step 3 "the third step"))
           }
+          test "what a report looks at holds no memory after it" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+                  let counts = ResizeArray<int64>()
+
+                  let report _ (state: FitState) =
+                      state.Parameters.Vector.sum().item<float32>() |> ignore
+                      counts.Add torch.Tensor.TotalCount
+
+                  let result =
+                      Fit.run
+                          { Fit.defaults with
+                              Epochs = 20
+                              BatchSize = 4 }
+                          (FitTask.create (Loss.reft spec model) rows)
+                          report
+                          CancellationToken.None
+                          (start ())
+
+                  Expect.equal counts[counts.Count - 1] counts[1] "live tensors after the last step and the second"
+                  FitState.dispose result.State)
+          }
           test "a run stops when a metric has not become better, and gives the best parameters" {
               scoped (fun () ->
                   let thetas = ResizeArray<Tensor>()
 
-                  let report _ (state: FitState) = thetas.Add(state.Train.Theta.clone ())
+                  let report _ (state: FitState) =
+                      thetas.Add(state.Train.Theta.clone().DetachFromDisposeScope())
 
                   let run better values minDelta =
                       thetas.Clear()

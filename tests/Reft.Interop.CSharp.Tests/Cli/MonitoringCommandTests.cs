@@ -17,6 +17,8 @@ public static class MonitoringCommandTests
             Runner.TestCase("a classification shows labels and accuracy", Classification),
             Runner.TestCase("report makes a page of a log afterwards", Report),
             Runner.TestCase("sweep finds settings, keeps results and goes on", SweepRuns),
+            Runner.TestCase("a sweep of a classification gives each candidate a head of its own", SweepOfLabels),
+            Runner.TestCase("what is read is not written over", Collisions),
             Runner.TestCase("a space comes from a file too; nonsense is refused", Spaces),
         ]);
 
@@ -103,8 +105,8 @@ public static class MonitoringCommandTests
         Pages.Read(File.ReadAllText(folder.File("sweep/sweep.html")));
         IsPicture(folder.File("sweep/sweep.png"));
 
-        // Seconds and all: it is read, not run.
-        Check.Equal(first.Output, ReftProcess.Run(sweep).Succeeded().Output, "the outcome of the same command again");
+        // Seconds and all: what did not fail is read, not run.
+        Check.Same(Finished(outcome), Finished(ReftProcess.Run(sweep).Succeeded().Json.Single()), "the outcome of the same command again");
         var refused = ReftProcess.Run([.. sweep, "--seed", "7"]);
         Check.That(
             refused.ExitCode == 1 && refused.Errors.Contains("sweep.json", StringComparison.Ordinal) && refused.Errors.Contains("'fixed'", StringComparison.Ordinal),
@@ -117,6 +119,34 @@ public static class MonitoringCommandTests
             "--rank", best.GetProperty("rank").GetString()!, "--layers", best.GetProperty("layers").GetString()!, "--positions", best.GetProperty("positions").GetString()!,
             "--lr", best.GetProperty("lr").GetString()!, "--tie", "--batch-size", "4", "--max-steps", "4", "--json").Succeeded().Json.Single();
         Check.Equal(trained.GetProperty("evaluation").GetProperty("after").GetDouble(), outcome.GetProperty("best").GetProperty("value").GetDouble(), "the loss of the best");
+
+        static IEnumerable<string> Finished(JsonElement outcome) =>
+            outcome.GetProperty("results").EnumerateArray()
+                .Where(run => run.GetProperty("value").ValueKind == JsonValueKind.Number).Select(run => run.GetRawText());
+    }
+
+    private static void SweepOfLabels()
+    {
+        using var folder = TinyLlama.NewFolder();
+        File.WriteAllLines(folder.File("rows.jsonl"), Enumerable.Range(0, 8).Select(i =>
+            $$"""{"input_ids": [1, {{30 + (i % 2)}}, 20], "label": "{{(i % 2 == 0 ? "even" : "odd")}}"}"""));
+        var outcome = ReftProcess.Run(
+            "sweep", "--model", TinyLlama.Folder, "--data", folder.File("rows.jsonl"), "--eval-data", folder.File("rows.jsonl"), "--task", "classification",
+            "--rank", "1,2", "--output", folder.File("sweep"), "--metric", "accuracy", "--min-budget", "1", "--max-budget", "3", "--json").Succeeded().Json.Single();
+        Check.That(
+            outcome.GetProperty("results").EnumerateArray().All(run => run.GetProperty("value").ValueKind == JsonValueKind.Number),
+            $"expected every candidate to give an accuracy, found {outcome}");
+    }
+
+    private static void Collisions()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var rows = Rows(folder, "rows.jsonl", 4);
+        var before = File.ReadAllText(rows);
+        string[] train = ["train", "--model", TinyLlama.Folder, "--data", rows, "--output", folder.File("adapter"), "--max-steps", "1"];
+        ReftProcess.Run([.. train, "--log", Path.Combine(folder.Path, "elsewhere", "..", "rows.jsonl")]).FailedWith(1, "--log", "--data");
+        ReftProcess.Run([.. train, "--log", folder.File("run"), "--report", folder.File("run")]).FailedWith(1, "--report", "--log");
+        Check.Equal(before, File.ReadAllText(rows), "the rows");
     }
 
     private static void Spaces()

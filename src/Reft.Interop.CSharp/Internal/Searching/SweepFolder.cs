@@ -43,7 +43,7 @@ internal sealed class SweepFolder
         return new SweepFolder(path);
     }
 
-    /// <summary>The result of a run, if it is there.</summary>
+    /// <summary>The result of a run, if it is there and the run did not fail.</summary>
     /// <exception cref="InvalidDataException">Its file is damaged, or of another run.</exception>
     public SweepTrialResult? Read(SweepTrial trial)
     {
@@ -63,11 +63,17 @@ internal sealed class SweepFolder
             }
         }
 
+        // What failed is tried again: its cause may be gone.
+        if (json["problem"] is not null)
+        {
+            return null;
+        }
+
         return new SweepTrialResult(
             trial,
             json["value"] is null ? double.NaN : Number("value"),
             TimeSpan.FromTicks((long)Math.Round(Math.Clamp(Number("seconds"), 0, 1e9) * TimeSpan.TicksPerSecond)),
-            json["problem"]?.ToString());
+            null);
 
         double Number(string name) =>
             json[name] is JsonValue value && value.TryGetValue<double>(out var number) && double.IsFinite(number)
