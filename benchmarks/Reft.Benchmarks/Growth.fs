@@ -30,6 +30,6 @@ let plot (path: string) (panels: (string * (string * (float * float) list) list)
 
         if number = 0 then
             plot.YLabel "tokens per second"
-            plot.ShowLegend Alignment.LowerRight |> ignore)
+            plot.ShowLegend Alignment.UpperRight |> ignore)
 
     multiplot.SavePng(path, Width * panels.Length, Height) |> ignore
