@@ -174,7 +174,10 @@ result.History
 |> add "training"
 
 result.History
-|> List.choose (fun step -> step.Evaluation |> Option.map (fun loss -> step.Report.Step, loss))
+|> List.choose (fun step ->
+    step.Evaluation
+    |> List.tryHead
+    |> Option.map (fun (_, loss) -> step.Report.Step, loss))
 |> add "held out"
 
 plot.XLabel "step"
