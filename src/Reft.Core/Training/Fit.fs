@@ -134,11 +134,20 @@ module Fit =
                 current <- struct (epoch, steps)
                 steps
 
+        // Only packing makes another number of batches of each order: other epochs are counted without being planned.
+        let stepsOf epoch =
+            match options.Batching with
+            | Batching.Packed _ -> (planned epoch).Length
+            | Batching.InOrder
+            | Batching.ByLength _ ->
+                let parts whole part = (whole + part - 1L) / part
+                let batches = parts (int64 lengths.Count) (int64 options.BatchSize)
+                int (parts batches (int64 options.Accumulate))
+
         let firstOf epoch =
             while ends.Count < epoch do
-                let steps = planned ends.Count
                 let before = if ends.Count = 0 then 0L else ends[ends.Count - 1]
-                ends.Add(before + int64 steps.Length)
+                ends.Add(before + int64 (stepsOf ends.Count))
 
             if epoch = 0 then 0L else ends[epoch - 1]
 
@@ -237,14 +246,6 @@ module Fit =
         selection
         |> Option.bind _.Patience
         |> Option.exists (fun patience -> state.Stale >= patience)
-
-    /// <summary>
-    /// The number of steps of a run. It plans each epoch, which for a large dataset takes a moment.
-    /// </summary>
-    /// <exception cref="T:System.ArgumentException">An option is out of range, the dataset is empty or a row has nothing to learn from.</exception>
-    let totalSteps (options: FitOptions) (task: FitTask) (rng: Rng) : int =
-        validate options task
-        Course(options, task, rng).Total
 
     /// <summary>
     /// Goes on with a run from where it stood: bit for bit what it would have been without the break, on the same machine, with
