@@ -51,20 +51,19 @@ public static class SweepReport
             return null;
         }
 
-        return new XElement(
-            "figure",
-            new XAttribute("style", "margin:0"),
-            new XElement(
-                "svg",
-                new XAttribute("viewBox", $"0 0 {Width} {Height}"),
-                new XAttribute("role", "img"),
-                new XAttribute("aria-label", Plain($"Parallel coordinates of {plot.Lines.Count} candidates; the table below has the same numbers")),
+        return Figure(
+            null,
+            Width,
+            Height,
+            $"Parallel coordinates of {plot.Lines.Count} candidates; the table below has the same numbers",
+            [
                 plot.Lines.Select(Drawn),
                 plot.Axes.Select((axis, i) => new XElement(
                     "g",
                     Text("text", axis.Name, new XAttribute("x", Place(X(i))), new XAttribute("y", 16), new XAttribute("text-anchor", "middle"), new XAttribute("font-weight", "bold")),
                     new XElement("line", new XAttribute("class", "axis"), new XAttribute("x1", Place(X(i))), new XAttribute("x2", Place(X(i))), new XAttribute("y1", Top), new XAttribute("y2", Height - Bottom)),
-                    axis.Ticks.Select(tick => Text("text", tick.Label, new XAttribute("x", Place(X(i) + 5)), new XAttribute("y", Place(Y(tick.Place) + 4))))))),
+                    axis.Ticks.Select(tick => Text("text", tick.Label, new XAttribute("x", Place(X(i) + 5)), new XAttribute("y", Place(Y(tick.Place) + 4)))))),
+            ],
             Text("p", $"A line is a candidate; the bolder, the better its {metric}. Candidates that got a larger budget come before others."));
 
         double X(int axis) => Side + (axis * (Width - (2 * Side)) / Math.Max(1.0, plot.Axes.Count - 1));

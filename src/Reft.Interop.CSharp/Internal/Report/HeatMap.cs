@@ -26,15 +26,12 @@ internal static class HeatMap
         var most = cells.Values.Select(edit => edit.Ratio).Where(double.IsFinite).DefaultIfEmpty(0).Max();
         var width = (Width - Left) / (double)positions.Length;
         var every = Math.Max(1, (int)Math.Ceiling(34 / width));
-        return new XElement(
-            "figure",
-            new XAttribute("style", "margin:0"),
-            Text("h2", title),
-            new XElement(
-                "svg",
-                new XAttribute("viewBox", $"0 0 {Width} {Top + (sites.Length * RowHeight) + 4}"),
-                new XAttribute("role", "img"),
-                new XAttribute("aria-label", Plain($"{title}, from 0 to {Number(most)}")),
+        return Figure(
+            title,
+            Width,
+            Top + (sites.Length * RowHeight) + 4,
+            $"{title}, from 0 to {Number(most)}",
+            [
                 positions.Select((position, i) => i % every == 0
                     ? Text("text", position, new XAttribute("x", Place(Left + ((i + 0.5) * width))), new XAttribute("y", 14), new XAttribute("text-anchor", "middle"))
                     : null),
@@ -42,7 +39,8 @@ internal static class HeatMap
                 from row in Enumerable.Range(0, sites.Length)
                 from column in Enumerable.Range(0, positions.Length)
                 where cells.ContainsKey((sites[row], positions[column]))
-                select Cell(row, column)),
+                select Cell(row, column),
+            ],
             Text("p", $"Lightest 0, darkest {Number(most)}: the mean of ‖Δ‖ / ‖h‖."));
 
         XElement Cell(int row, int column)

@@ -39,21 +39,19 @@ internal static class LineChart
         var x = Scale.Of(shown.SelectMany(curve => curve.Points.Select(point => point.X)));
         var y = Scale.Of(shown.SelectMany(curve => curve.Points.Select(point => point.Y)), fromZero);
         var last = string.Join(", ", shown.Select(curve => $"{curve.Name} ends at {Number(curve.Points.Last(point => double.IsFinite(point.Y)).Y)}"));
-        return new XElement(
-            "figure",
-            new XAttribute("style", "margin:0"),
-            Text("h2", title),
-            new XElement(
-                "svg",
-                new XAttribute("viewBox", $"0 0 {Width} {Height}"),
-                new XAttribute("role", "img"),
-                new XAttribute("aria-label", Plain($"{title}: {last}")),
+        return Figure(
+            title,
+            Width,
+            Height,
+            $"{title}: {last}",
+            [
                 y.Ticks().Select(tick => Tick(Left, Y(tick), Width - Right, Y(tick), Left - 8, Y(tick) + 4, "end", tick)),
                 x.Ticks(8).Select(tick => Tick(X(tick), Height - Bottom, X(tick), Height - Bottom + 5, X(tick), Height - Bottom + 18, "middle", tick)),
                 Axis(Left, Height - Bottom, Width - Right, Height - Bottom),
                 Axis(Left, Top, Left, Height - Bottom),
                 Text("text", xName, new XAttribute("x", Place((Left + Width - Right) / 2.0)), new XAttribute("y", Height - 6), new XAttribute("text-anchor", "middle")),
-                shown.Select((curve, i) => Drawn(curve, Colour(i, shown.Length)))),
+                shown.Select((curve, i) => Drawn(curve, Colour(i, shown.Length))),
+            ],
             Legend([.. shown.Select((curve, i) => (curve.Name, Colour(i, shown.Length)))]));
 
         double X(double value) => Left + (x.Part(value) * (Width - Left - Right));

@@ -62,6 +62,27 @@ internal static class Markup
     /// <summary>An element with a text. An empty one keeps its end tag, without which a browser would go on with it.</summary>
     public static XElement Text(string name, string text, params object?[] more) => new(name, more, Plain(text));
 
+    /// <summary>A picture under a heading.</summary>
+    /// <param name="title">The heading.</param>
+    /// <param name="width">The picture's own units across.</param>
+    /// <param name="height">And down.</param>
+    /// <param name="label">What it shows, for those who do not see it.</param>
+    /// <param name="drawn">What is drawn.</param>
+    /// <param name="below">What stands under the picture; null for nothing.</param>
+    public static XElement Figure(
+        string? title, int width, int height, string label, IEnumerable<object?> drawn, XElement? below = null) =>
+        new(
+            "figure",
+            new XAttribute("style", "margin:0"),
+            title is null ? null : Text("h2", title),
+            new XElement(
+                "svg",
+                new XAttribute("viewBox", $"0 0 {width} {height}"),
+                new XAttribute("role", "img"),
+                new XAttribute("aria-label", Plain(label)),
+                drawn),
+            below);
+
     /// <summary>A text without the characters that no markup may hold, and not endless.</summary>
     public static string Plain(string text)
     {
