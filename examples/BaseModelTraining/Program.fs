@@ -1,7 +1,9 @@
-/// Trains the base model of this repository from nothing, and writes it as a model folder:
+/// Trains a base model of this repository from nothing, and writes it as a model folder:
 ///
 ///     train  --data DIR --steps N --output FILE     the weights, fp32, one after another
 ///     export --weights FILE --output DIR            a Hugging Face folder, bf16, without its tokenizer
+///
+/// Both take --size 3.8m (the default) or 8.6m; train takes --computation bf16 (the default) or fp32.
 module BaseModelTraining.Program
 
 open System
@@ -15,10 +17,26 @@ let private option (args: string[]) name otherwise =
     | Some i when i + 1 < args.Length -> args[i + 1]
     | _ -> otherwise
 
+let private sizeOf args =
+    let size = option args "size" "3.8m"
+
+    match BaseModel.sizes |> List.tryFind (fst >> (=) size) with
+    | Some(_, config) -> config
+    | None ->
+        let known = BaseModel.sizes |> List.map fst |> String.concat ", "
+        invalidArg "size" $"expected a --size of {known}, found {size}"
+
+let private computationOf args =
+    match option args "computation" "bf16" with
+    | "bf16" -> torch.bfloat16
+    | "fp32" -> torch.float32
+    | other -> invalidArg "computation" $"expected a --computation of bf16 or fp32, found {other}"
+
 let private export args =
+    let config = sizeOf args
     let weights = option args "weights" "base.bin"
     let bytes = File.ReadAllBytes weights
-    let parameters = BaseModel.init (Rng.ofSeed 0L)
+    let parameters = BaseModel.init config (Rng.ofSeed 0L)
     let expected = 4L * int64 parameters.TrainableCount
 
     if int64 bytes.Length <> expected then
@@ -30,9 +48,11 @@ let private export args =
     theta.bytes <- Span<byte> bytes
 
     [ for p in (parameters.OfVector theta).Entries -> p.Name, p.Value.``to`` torch.bfloat16 ]
-    |> Checkpoint.save (option args "output" "model") BaseModel.config
+    |> Checkpoint.save (option args "output" "model") config
 
 let private train args =
+    let config = sizeOf args
+    let loss = BaseModel.loss config (computationOf args)
     let data = option args "data" "."
     let steps = option args "steps" "3200" |> int
     let output = option args "output" "base.bin"
@@ -66,7 +86,7 @@ let private train args =
                     Beta2 = 0.95
                     WeightDecay = 0.1 } }
 
-    let parameters = BaseModel.init rng
+    let parameters = BaseModel.init config rng
 
     printfn
         $"{parameters.TrainableCount:N0} parameters, {text.Length:N0} tokens, {steps} steps of {batchSize} × {length}"
@@ -78,7 +98,7 @@ let private train args =
 
         validation
         |> Batch.epoch PaddingSide.Right batchSize None
-        |> Trainer.evaluate BaseModel.loss state.Parameters
+        |> Trainer.evaluate loss state.Parameters
 
     let save (state: TrainState) =
         use _ = torch.NewDisposeScope()
@@ -89,7 +109,7 @@ let private train args =
         stream.Dispose()
         File.Move(temporary, output, true)
 
-    for report, state in Trainer.steps options BaseModel.loss (TrainState.create rng parameters) batches do
+    for report, state in Trainer.steps options loss (TrainState.create rng parameters) batches do
         if report.Step % 20 = 0 then
             let speed = float (report.Step * batchSize * length) / clock.Elapsed.TotalSeconds
 
