@@ -3,7 +3,7 @@ namespace Reft;
 /// <summary>A beam search, as transformers 5 does it.</summary>
 public sealed record BeamOptions
 {
-    /// <summary>How many unfinished texts are followed for each row.</summary>
+    /// <summary>How many unfinished texts are followed for each row; with 1 there is no search, as without beams.</summary>
     public int Count { get; init; } = 4;
 
     /// <summary>

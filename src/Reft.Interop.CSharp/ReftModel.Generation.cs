@@ -154,7 +154,7 @@ public sealed partial class ReftModel
 
     private IAsyncEnumerable<GeneratedPiece> Stream(DataRow row, GenerationOptions options, CancellationToken cancellationToken)
     {
-        if (options.Beams is not null)
+        if (options.Beams is { Count: > 1 })
         {
             throw new ArgumentException(
                 "expected no Beams in a stream, found some: a beam search knows its text only at its end; use Generate", nameof(options));

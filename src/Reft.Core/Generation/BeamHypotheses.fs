@@ -46,9 +46,13 @@ module BeamHypotheses =
 
     /// <summary>
     /// How many candidates a step looks at: twice the beams, or more where there are several ends, so that enough
-    /// unfinished ones are among them.
+    /// unfinished ones are among them. One beam takes the one token that it would take without a search.
     /// </summary>
-    let candidates (ends: int) (beams: BeamOptions) : int = max 2 (1 + ends) * beams.Count
+    let candidates (ends: int) (beams: BeamOptions) : int =
+        if beams.Count = 1 then
+            1
+        else
+            max 2 (1 + ends) * beams.Count
 
     let private normalised (beams: BeamOptions) (length: int) (score: float32) =
         score / float32 (float length ** beams.LengthPenalty)

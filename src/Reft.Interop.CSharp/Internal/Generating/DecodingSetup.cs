@@ -32,7 +32,7 @@ internal sealed class DecodingSetup
         _warping = options.Sampling is { } sampling
             ? new(sampling.Temperature, sampling.TopK.ToOption(), sampling.TopP.ToOption(), sampling.MinP.ToOption())
             : null;
-        Beams = options.Beams is { } beams
+        Beams = options.Beams is { Count: > 1 } beams
             ? new(beams.Count, beams.LengthPenalty, Of(beams.EarlyStopping), beams.ReturnedSequences)
             : null;
     }
