@@ -9,7 +9,7 @@ namespace Reft;
 /// decoded, and the figures that the paper reports. A recipe is a JSON file, in which comments are allowed; those of the paper
 /// are part of the library.
 /// </summary>
-public sealed class Recipe
+public sealed partial class Recipe
 {
     private readonly JsonObject _json;
 

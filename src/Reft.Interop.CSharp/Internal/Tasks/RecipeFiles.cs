@@ -54,23 +54,22 @@ internal static class RecipeFiles
             : throw new InvalidDataException($"{source}: key '{Variants}': expected an object of variants by name");
     }
 
-    /// <summary>Sets a key, which may be one within a part: <c>training.epochs</c>.</summary>
+    /// <summary>Sets a key, which may be one within a part: <c>training.epochs</c>. Whether there is such a key, reading decides.</summary>
     public static void Set(JsonObject json, string key, JsonNode? value, string source)
     {
-        var names = key.Split('.', 2);
-        if (names is [var part, var inner])
+        var names = key.Split('.');
+        var section = json;
+        foreach (var name in names[..^1])
         {
-            if (json[part] is not JsonObject section)
+            section = section[name] switch
             {
-                throw new InvalidDataException($"{source}: key '{key}': there is no such key");
-            }
+                null => (JsonObject)(section[name] = new JsonObject()),
+                JsonObject inner => inner,
+                _ => throw new InvalidDataException($"{source}: key '{key}': there is no such key"),
+            };
+        }
 
-            section[inner] = value;
-        }
-        else
-        {
-            json[key] = value;
-        }
+        section[names[^1]] = value;
     }
 
     /// <summary>A value as it stands on a command line: JSON where it is JSON, else a text.</summary>

@@ -1,0 +1,106 @@
+using System.Text.Json.Nodes;
+
+namespace Reft.Internal;
+
+/// <summary>Tasks whose answers are generated.</summary>
+internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
+{
+    private readonly EvaluationTask _task = EvaluationTask.Named(recipe.Task);
+    private readonly Dictionary<string, IReadOnlyList<TaskRow>> _tests = new(StringComparer.Ordinal);
+    private IReadOnlyList<TaskRow> _training = [];
+
+    public override IReadOnlyList<string> Datasets { get; } =
+        [.. EvaluationTask.Named(recipe.Task).Tests.Select(file => file.Dataset)];
+
+    private RecipeDecoding Decoding =>
+        Recipe.Decoding ?? throw new InvalidDataException($"{Recipe.Name}: key 'decoding': it is missing, and the task {Recipe.Task} generates");
+
+    public override RecipeFileSet FindFiles(string data, IReadOnlyList<string>? datasets)
+    {
+        var chosen = Chosen(datasets);
+        TaskFile[] tests = [.. _task.Tests.Where(file => chosen.Contains(file.Dataset))];
+        TaskFile[] missing = [.. tests.Prepend(_task.Training).Distinct().Where(file => file.Find(data) is null)];
+        return missing is []
+            ? new(_task.Training.Find(data)!, [.. tests.Select(file => KeyValuePair.Create(file.Dataset, file.Find(data)!))])
+            : throw new FileNotFoundException(
+                $"{data} lacks {missing.Length} of the files of {Recipe.Task}: {string.Join("; ", missing.Select(file => file.ToString()))}", data);
+    }
+
+    public override void ReadRows(RecipeFileSet files)
+    {
+        _ = Decoding;
+        _training = _task.ReadTraining(files.Training);
+        foreach (var (dataset, path) in files.Tests)
+        {
+            _tests[dataset] = _task.ReadTest(path);
+        }
+    }
+
+    public override Task<TrainingResult> TrainAsync(
+        ReftModel model, TrainingOptions options, int? maxRows, IProgress<TrainingProgress> progress, CancellationToken stop)
+    {
+        var rows = Drawn(_training, maxRows, options.Seed);
+        return model.FitAsync(TrainingData.FromRows(rows.Select(row => row.ToDataRow())), options, progress, stop);
+    }
+
+    public override DatasetScore Evaluate(
+        ReftModel model, string dataset, long seed, int? maxRows, string answers, Action<int, int> progress, CancellationToken stop)
+    {
+        var rows = Drawn(_tests[dataset], maxRows, seed);
+        var context = model.Config.ContextLength;
+        var tokenizer = model.Tokenizer ?? throw new InvalidDataException(
+            $"{model.Config.Folder}: {model.TokenizerProblem ?? "the model's folder holds no tokenizer"}: the task {Recipe.Task} is text");
+
+        // pyreft cuts prompts to the longest row; a small model's context may be shorter still, and one token must fit.
+        var longest = Math.Min(Recipe.Training.MaxLength ?? context, context - 1);
+        var prompts = rows.Select((row, i) => (Row: i, Ids: tokenizer.EncodePrompt(row.Prompt))).ToArray();
+        var found = new TaskAnswer[rows.Count];
+        var done = 0;
+
+        // Prompts of like lengths together: less padding. Rows of one batch have the same room for an answer.
+        foreach (var batch in prompts
+            .Select(prompt => (prompt.Row, Ids: (IReadOnlyList<int>)[.. prompt.Ids.Take(longest)]))
+            .Select(prompt => (prompt.Row, prompt.Ids, Limit: Decoding.NewTokens(prompt.Ids.Count, context)))
+            .GroupBy(prompt => prompt.Limit)
+            .SelectMany(group => group.OrderBy(prompt => prompt.Ids.Count).ThenBy(prompt => prompt.Row).Chunk(Recipe.EvaluationBatchSize)))
+        {
+            stop.ThrowIfCancellationRequested();
+            var written = model.GenerateRows(
+                batch.Select(prompt => new DataRow { InputIds = prompt.Ids, Source = rows[prompt.Row].Source }),
+                Options(batch[0].Limit, batch.Length));
+            foreach (var (prompt, result) in batch.Zip(written))
+            {
+                found[prompt.Row] = _task.Score(rows[prompt.Row], result.Text ?? "");
+                progress(++done, rows.Count);
+            }
+        }
+
+        Write(answers, dataset, rows, found);
+        return new DatasetScore(
+            dataset,
+            rows.Count,
+            _task.IsScored ? 100.0 * found.Count(answer => answer.IsCorrect == true) / rows.Count : null,
+            _task.IsScored ? "accuracy" : "judged",
+            prompts.Count(prompt => prompt.Ids.Count > longest));
+    }
+
+    private static GenerationOptions Options(int limit, int batchSize) => new() { MaxNewTokens = limit, BatchSize = batchSize };
+
+    private void Write(string path, string dataset, IReadOnlyList<TaskRow> rows, TaskAnswer[] answers)
+    {
+        if (!_task.IsScored)
+        {
+            AlpacaEvalFile.Write(path, rows.Zip(answers, (row, answer) => new AlpacaEvalOutput(row.Instruction, answer.Text, Recipe.Name, dataset)));
+            return;
+        }
+
+        JsonFiles.Write(path, new JsonArray([.. rows.Zip(answers, (row, answer) => new JsonObject
+        {
+            ["instruction"] = row.Instruction,
+            ["raw_generation"] = answer.Text,
+            ["generation"] = answer.Extracted,
+            ["answer"] = row.Answer,
+            ["correct"] = answer.IsCorrect,
+        })]));
+    }
+}
