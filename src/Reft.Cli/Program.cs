@@ -22,6 +22,7 @@ var root = new RootCommand(
     ClassifyCommand.Create(),
     InspectCommand.Create(),
     SweepCommand.Create(),
+    RunCommand.Create(),
     ReportCommand.Create(),
     ValidateDataCommand.Create(),
     TokenizeCommand.Create(),

@@ -15,6 +15,20 @@ public sealed partial class Recipe
     public RecipeFileSet FindFiles(string data, IReadOnlyList<string>? datasets = null) => RecipeWork.Of(this).FindFiles(data, datasets);
 
     /// <summary>
+    /// Refuses a run that could not be done: settings that are not known, files that are missing, rows that are damaged. All rows
+    /// are read.
+    /// </summary>
+    /// <exception cref="FileNotFoundException">Files are missing: all of them are listed.</exception>
+    /// <exception cref="InvalidDataException">A row is not of the task's form: the message names the file, the row and the field.</exception>
+    /// <exception cref="InvalidOperationException">The recipe does not know a setting.</exception>
+    public void CheckFiles(RecipeRunOptions options)
+    {
+        CheckComplete();
+        var work = RecipeWork.Of(this);
+        work.ReadRows(work.FindFiles(options.Data, options.Datasets));
+    }
+
+    /// <summary>
     /// Trains and evaluates a model once for each seed, and writes adapters, answers and <c>results.json</c> into
     /// <see cref="RecipeRunOptions.Output"/>. What is attached to the model is replaced.
     /// </summary>
