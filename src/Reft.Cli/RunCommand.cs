@@ -154,7 +154,7 @@ internal static class RunCommand
             }
             else
             {
-                var incomplete = recipe.Unknown.Count == 0 ? "" : $" ({recipe.Unknown.Count} settings not known)";
+                var incomplete = recipe.Unknown.Count == 0 ? "" : $" (not known: {recipe.Unknown.Count} settings)";
                 output.Line($"{recipe.Name.PadRight(width)}  {recipe.Title}{incomplete}");
             }
         }

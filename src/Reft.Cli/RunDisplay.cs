@@ -5,7 +5,7 @@ namespace Reft.Cli;
 /// <summary>A run of a recipe as it goes, in lines.</summary>
 internal sealed class RunDisplay : IProgress<RecipeProgress>
 {
-    private const int LinesPerPart = 10;
+    private const int LinesPerRun = 10;
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(10);
 
     private readonly Stopwatch _silence = Stopwatch.StartNew();
@@ -18,8 +18,8 @@ internal sealed class RunDisplay : IProgress<RecipeProgress>
             return;
         }
 
-        if (value.Done != 1 && value.Done != value.Total && value.Done % Math.Max(1, value.Total / LinesPerPart) != 0
-            && _silence.Elapsed < LongestSilence)
+        var steps = value.Training is not null && (value.Done == 1 || value.Done % Math.Max(1, value.Total / LinesPerRun) == 0);
+        if (value.Done != value.Total && !steps && _silence.Elapsed < LongestSilence)
         {
             return;
         }

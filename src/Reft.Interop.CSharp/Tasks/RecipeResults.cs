@@ -11,7 +11,14 @@ namespace Reft;
 /// <param name="Score">The score in per cent, higher is better; null where a judge decides.</param>
 /// <param name="Metric">What the score is, e.g. <c>accuracy</c>.</param>
 /// <param name="CutPrompts">Prompts that were cut to the recipe's longest row, or to the model's context.</param>
-public sealed record DatasetScore(string Dataset, int Rows, double? Score, string Metric, int CutPrompts);
+public sealed record DatasetScore(string Dataset, int Rows, double? Score, string Metric, int CutPrompts)
+{
+    /// <summary>The lower end of the score's interval of 95 %, by drawing its rows again; null where there is none.</summary>
+    public double? Low { get; init; }
+
+    /// <summary>The upper end.</summary>
+    public double? High { get; init; }
+}
 
 /// <summary>What one seed gave.</summary>
 public sealed record SeedResult
@@ -52,10 +59,13 @@ public sealed record RecipeResults(
     private const string NotRun = "not run";
 
     /// <summary>The mean score of a data set over the seeds that ran it, in per cent; null where none did, or a judge decides.</summary>
-    public double? Mean(string dataset) => ScoresOf(dataset) is { Length: > 0 } scores ? scores.Average() : null;
+    public double? Mean(string dataset) => Statistics(dataset)?.Mean;
 
     /// <summary>The standard deviation over the seeds, with n − 1 below; null of fewer than two.</summary>
-    public double? Deviation(string dataset) => DeviationOf(ScoresOf(dataset));
+    public double? Deviation(string dataset) => Statistics(dataset)?.Deviation;
+
+    /// <summary>Mean, deviation and interval over the seeds that ran a data set; null where none did, or a judge decides.</summary>
+    public SeedStatistics? Statistics(string dataset) => ScoresOf(dataset) is { Length: > 0 } scores ? SeedStatistics.Of(scores) : null;
 
     /// <summary>The mean over all data sets of the task; null where one of them was not run.</summary>
     public double? Average() =>
@@ -115,22 +125,13 @@ public sealed record RecipeResults(
                 ["runs"] = RanOf(dataset).Count(),
                 ["mean"] = Mean(dataset),
                 ["deviation"] = Deviation(dataset),
+                ["low"] = Statistics(dataset)?.Interval?.Low,
+                ["high"] = Statistics(dataset)?.Interval?.High,
                 ["paper"] = Recipe.Paper?.Scores.TryGetValue(dataset, out var paper) == true ? paper : null,
             })]),
             ["average"] = Average(),
             ["paper_average"] = Recipe.Paper?.Average,
         };
-
-    private static double? DeviationOf(double[] scores)
-    {
-        if (scores.Length < 2)
-        {
-            return null;
-        }
-
-        var mean = scores.Average();
-        return Math.Sqrt(scores.Sum(x => (x - mean) * (x - mean)) / (scores.Length - 1));
-    }
 
     private static string Number(double score) => score.ToString("0.0", CultureInfo.InvariantCulture);
 

@@ -76,12 +76,17 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
         }
 
         Write(answers, dataset, rows, found);
+        var interval = _task.IsScored ? Bootstrap.Mean([.. found.Select(answer => answer.IsCorrect == true ? 100.0 : 0.0)]) : null;
         return new DatasetScore(
             dataset,
             rows.Count,
-            _task.IsScored ? 100.0 * found.Count(answer => answer.IsCorrect == true) / rows.Count : null,
+            interval?.Estimate,
             _task.IsScored ? "accuracy" : "judged",
-            prompts.Count(prompt => prompt.Ids.Count > longest));
+            prompts.Count(prompt => prompt.Ids.Count > longest))
+        {
+            Low = interval?.Low,
+            High = interval?.High,
+        };
     }
 
     private static GenerationOptions Options(int limit, int batchSize) => new() { MaxNewTokens = limit, BatchSize = batchSize };
