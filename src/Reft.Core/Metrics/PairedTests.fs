@@ -174,8 +174,7 @@ module PairedTests =
         (strata: int[][])
         (difference: int[] -> float)
         : struct (MetricInterval * TestOutcome) =
-        let interval = Resampling.interval resampling strata difference
-        let draws = Resampling.distribution resampling strata difference
+        let interval, draws = Resampling.intervalOf resampling strata difference
 
         let reaching =
             draws

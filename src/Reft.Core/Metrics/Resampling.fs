@@ -132,18 +132,12 @@ module Resampling =
         let tail = 0.5 * (1.0 - level)
         quantile (place tail) sorted, quantile (place (1.0 - tail)) sorted
 
-    /// <summary>The interval of a metric of rows.</summary>
-    /// <param name="resampling">How to draw.</param>
-    /// <param name="strata">
-    /// The row numbers of each stratum; <see cref="M:Reft.Core.ResamplingModule.together"/> where there is one.
-    /// </param>
-    /// <param name="metric">
-    /// Row numbers → the metric of those rows. Draws of which it is no number (a correlation without variance, say) are left out.
-    /// </param>
-    /// <exception cref="T:System.ArgumentException">
-    /// There is no row, an option is out of range, or the metric of all rows is no number.
-    /// </exception>
-    let interval (resampling: Resampling) (strata: int[][]) (metric: int[] -> float) : MetricInterval =
+    /// The interval, and the draws that it was read off.
+    let internal intervalOf
+        (resampling: Resampling)
+        (strata: int[][])
+        (metric: int[] -> float)
+        : MetricInterval * float[] =
         check resampling
         let all = strata |> Array.concat |> Array.sort
 
@@ -174,4 +168,19 @@ module Resampling =
         { Estimate = estimate
           Low = low
           High = high
-          Level = resampling.Level }
+          Level = resampling.Level },
+        sorted
+
+    /// <summary>The interval of a metric of rows.</summary>
+    /// <param name="resampling">How to draw.</param>
+    /// <param name="strata">
+    /// The row numbers of each stratum; <see cref="M:Reft.Core.ResamplingModule.together"/> where there is one.
+    /// </param>
+    /// <param name="metric">
+    /// Row numbers → the metric of those rows. Draws of which it is no number (a correlation without variance, say) are left out.
+    /// </param>
+    /// <exception cref="T:System.ArgumentException">
+    /// There is no row, an option is out of range, or the metric of all rows is no number.
+    /// </exception>
+    let interval (resampling: Resampling) (strata: int[][]) (metric: int[] -> float) : MetricInterval =
+        intervalOf resampling strata metric |> fst
