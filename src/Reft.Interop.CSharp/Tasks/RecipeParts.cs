@@ -174,6 +174,23 @@ public sealed record RecipeDecoding
     /// <summary>The factor by which tokens that have come are made less likely; 1 is none.</summary>
     public double RepetitionPenalty { get; init; } = 1;
 
+    /// <summary>The same for generating.</summary>
+    /// <param name="newTokens">New tokens at most.</param>
+    /// <param name="batchSize">Rows that are generated together.</param>
+    /// <param name="seed">The seed of sampling.</param>
+    public GenerationOptions ToOptions(int newTokens, int batchSize, long seed) =>
+        new()
+        {
+            MaxNewTokens = newTokens,
+            BatchSize = batchSize,
+            RepetitionPenalty = RepetitionPenalty,
+            NoRepeatNgram = NoRepeatNgram ?? 0,
+            Beams = Beams > 1 ? new BeamOptions { Count = Beams, EarlyStopping = EarlyStopping.Full } : null,
+            Sampling = Temperature is null && TopP is null && TopK is null
+                ? null
+                : new SamplingOptions { Temperature = Temperature ?? 1, TopP = TopP, TopK = TopK, Seed = seed },
+        };
+
     /// <summary>New tokens after a prompt, within a model's context.</summary>
     internal int NewTokens(int promptLength, int contextLength) =>
         Math.Min(MaxNewTokens ?? Math.Max(0, MaxLength!.Value - promptLength), contextLength - promptLength);

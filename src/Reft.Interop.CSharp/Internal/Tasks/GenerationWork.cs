@@ -57,21 +57,20 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
         var found = new TaskAnswer[rows.Count];
         var done = 0;
 
-        // Prompts of like lengths together: less padding. Rows of one batch have the same room for an answer.
-        foreach (var batch in prompts
+        // Rows that have the same room for an answer are generated together, those of like lengths in one batch.
+        foreach (var group in prompts
             .Select(prompt => (prompt.Row, Ids: (IReadOnlyList<int>)[.. prompt.Ids.Take(longest)]))
-            .Select(prompt => (prompt.Row, prompt.Ids, Limit: Decoding.NewTokens(prompt.Ids.Count, context)))
-            .GroupBy(prompt => prompt.Limit)
-            .SelectMany(group => group.OrderBy(prompt => prompt.Ids.Count).ThenBy(prompt => prompt.Row).Chunk(Recipe.EvaluationBatchSize)))
+            .GroupBy(prompt => Decoding.NewTokens(prompt.Ids.Count, context)))
         {
-            stop.ThrowIfCancellationRequested();
+            var asked = group.ToArray();
             var written = model.GenerateRows(
-                batch.Select(prompt => new DataRow { InputIds = prompt.Ids, Source = rows[prompt.Row].Source }),
-                Options(batch[0].Limit, batch.Length));
-            foreach (var (prompt, result) in batch.Zip(written))
+                asked.Select(prompt => new DataRow { InputIds = prompt.Ids, Source = rows[prompt.Row].Source }),
+                Decoding.ToOptions(group.Key, Recipe.EvaluationBatchSize, seed));
+            foreach (var (prompt, result) in asked.Zip(written))
             {
                 found[prompt.Row] = _task.Score(rows[prompt.Row], result.Text ?? "");
                 progress(++done, rows.Count);
+                stop.ThrowIfCancellationRequested();
             }
         }
 
@@ -88,8 +87,6 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
             High = interval?.High,
         };
     }
-
-    private static GenerationOptions Options(int limit, int batchSize) => new() { MaxNewTokens = limit, BatchSize = batchSize };
 
     private void Write(string path, string dataset, IReadOnlyList<TaskRow> rows, TaskAnswer[] answers)
     {

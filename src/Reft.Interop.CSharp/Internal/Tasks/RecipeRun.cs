@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json.Nodes;
 
 namespace Reft.Internal;
@@ -84,6 +85,7 @@ internal sealed class RecipeRun(
             model.Attach(recipe.Method.ToSpec(), seed);
         }
 
+        work.Prepare(model, seed);
         var checkpoints = Path.Combine(folder, Checkpoints);
         var rows = new[] { recipe.Training.MaxExamples, options.MaxTrain }.OfType<int>().Order().Cast<int?>().FirstOrDefault();
         var training = recipe.Training.ToOptions(seed, model.Config.ContextLength) with
@@ -162,8 +164,15 @@ internal sealed class RecipeRun(
                 .Select(name => Difference(first[name], second[name], $"{key}.{name}")).First(difference => difference is not null)
             : $"'{key}' was {before?.ToJsonString() ?? "not given"} and is {now?.ToJsonString() ?? "not given"}";
 
+    // Of a folder, that of its files.
     private static string HashOf(string path)
     {
+        if (Directory.Exists(path))
+        {
+            var parts = Directory.GetFiles(path).Order(StringComparer.Ordinal).Select(file => $"{Path.GetFileName(file)} {HashOf(file)}");
+            return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', parts))));
+        }
+
         using var file = File.OpenRead(path);
         return Convert.ToHexStringLower(SHA256.HashData(file));
     }

@@ -8,9 +8,12 @@ internal abstract class RecipeWork(Recipe recipe)
     public abstract IReadOnlyList<string> Datasets { get; }
 
     public static RecipeWork Of(Recipe recipe) =>
-        recipe.Task.StartsWith("glue/", StringComparison.Ordinal)
-            ? throw new NotSupportedException($"{recipe.Name}: the task {recipe.Task} is not supported yet")
-            : new GenerationWork(recipe);
+        recipe.Task.StartsWith(GlueWork.Prefix, StringComparison.Ordinal) ? new GlueWork(recipe) : new GenerationWork(recipe);
+
+    /// <summary>Readies the model, besides what the method attaches.</summary>
+    public virtual void Prepare(ReftModel model, long seed)
+    {
+    }
 
     /// <summary>The files of the task within a folder.</summary>
     public abstract RecipeFileSet FindFiles(string data, IReadOnlyList<string>? datasets);
