@@ -130,6 +130,15 @@ public static class CommandTests
             Math.Abs(found[0].GetProperty("scores").EnumerateObject().Sum(score => score.Value.GetDouble()) - 1) < 1e-6, "probabilities add up to 1");
         Check.That(ReftProcess.Run(classify).Succeeded().Output.Split('\n')[0].StartsWith("even\teven ", StringComparison.Ordinal), "a line for people");
 
+        var evaluated = ReftProcess.Run([.. classify, "--json", "--evaluate"]).Succeeded().Json[^1].GetProperty("evaluation");
+        Check.Equal(accuracy, evaluated.GetProperty("accuracy").GetDouble(), "the accuracy again");
+        foreach (var metric in new[] { "f1", "matthews" })
+        {
+            Check.Equal(
+                outcome.GetProperty("evaluation").GetProperty(metric).GetProperty("after").GetDouble(),
+                evaluated.GetProperty(metric).GetDouble(), metric);
+        }
+
         var unknown = ReftProcess.Run([.. classifier, "--labels", "even,uneven"]);
         Check.Equal((1, ""), (unknown.ExitCode, unknown.Output), "a row of another label");
         Check.That(
@@ -343,7 +352,7 @@ public static class CommandTests
     private static void UsageErrors()
     {
         string[] train = ["train", "--model", "m", "--data", "d", "--output", "o"];
-        ReftProcess.Run().FailedWith(2, "Expected a command: train, compare, generate, score, classify, inspect");
+        ReftProcess.Run().FailedWith(2, "Expected a command: train, compare, generate, score, classify, choose, inspect");
         ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
         ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
         foreach (var option in new[] { "--rank", "--epochs", "--batch-size", "--max-length" })
