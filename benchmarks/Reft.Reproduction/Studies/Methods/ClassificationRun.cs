@@ -16,7 +16,7 @@ internal sealed record ClassificationOptions
 
     public required long Seed { get; init; }
 
-    public ModelDtype Dtype { get; init; } = ModelDtype.AsFile;
+    public required ModelDtype Dtype { get; init; }
 }
 
 /// <summary>What a head says of rows.</summary>
@@ -36,13 +36,13 @@ internal static class ClassificationRun
     public static async Task<(RunResult Training, Predictions Development, Predictions Test)> RunAsync(
         string modelFolder,
         RealTask task,
-        Action<ReftModel, long> attach,
+        Action<ReftModel> attach,
         ClassificationOptions options,
         CancellationToken stop)
     {
         using var model = ReftModel.Load(modelFolder, new ModelOptions { Seed = options.Seed, Dtype = options.Dtype });
         model.AttachClassifier(new ClassifierOptions { Labels = task.Labels, Seed = options.Seed });
-        attach(model, options.Seed);
+        attach(model);
         var clock = Stopwatch.StartNew();
         var trained = await model.FitClassifierAsync(
             ClassificationData.FromRows(Cut(model, task.Train, options.MaxLength)),

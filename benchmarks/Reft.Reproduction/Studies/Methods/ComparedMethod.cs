@@ -4,8 +4,8 @@ namespace Reft.Reproduction;
 /// <param name="Name">Its name in keys.</param>
 /// <param name="Title">Its name in tables.</param>
 /// <param name="Family">Methods of one family share a grid of learning rates.</param>
-/// <param name="Attach">Puts it on a model whose head is there; the second argument is the seed.</param>
-internal sealed record ComparedMethod(string Name, string Title, RateFamily Family, Action<ReftModel, long> Attach);
+/// <param name="Attach">Puts it on a model whose head is there, as the settings of a run say.</param>
+internal sealed record ComparedMethod(string Name, string Title, RateFamily Family, Action<ReftModel, RunKey> Attach);
 
 /// <summary>
 /// Grids of learning rates. All have the same number of rates, a factor of about 3 apart, around what suits the family.
@@ -28,7 +28,6 @@ internal static class ComparedMethods
     /// <summary>What the others are tested against.</summary>
     public const string Reference = "loreft";
 
-    private const int Rank = 4;
     private const int LoraRank = 8;
 
     // What the paper's LoRA adapts in its comparisons of few parameters.
@@ -36,13 +35,13 @@ internal static class ComparedMethods
 
     public static IReadOnlyList<ComparedMethod> All { get; } =
     [
-        Edit("loreft", "LoReFT", () => Interventions.Loreft(Rank)),
+        Edit("loreft", "LoReFT", rank => Interventions.Loreft(rank)),
         Tuned("lora", "LoRA", () => Tuning.Lora(LoraRank, modules: LoraMaps)),
         new("probe", "probe (head alone)", RateFamily.LargeSteps, (_, _) => { }),
         Tuned("full", "full", Tuning.Full, RateFamily.AllWeights),
-        Edit("direft", "DiReFT", () => Interventions.DireftPaper(Rank, bias: true)),
-        Edit("noreft", "NoReFT", () => Interventions.Noreft(Rank)),
-        Edit("consreft", "ConsReFT", () => Interventions.Consreft(Rank)),
+        Edit("direft", "DiReFT", rank => Interventions.DireftPaper(rank, bias: true)),
+        Edit("noreft", "NoReFT", rank => Interventions.Noreft(rank)),
+        Edit("consreft", "ConsReFT", rank => Interventions.Consreft(rank)),
         new("red", "RED", RateFamily.FewNumbers, (model, _) => model.Attach(
             new ReftSpec().At(Sites.MlpOutput(Layers.All), Positions.All, Interventions.Red()))),
         Tuned("dora", "DoRA", () => Tuning.Dora(LoraRank, modules: LoraMaps)),
@@ -66,13 +65,13 @@ internal static class ComparedMethods
     }
 
     // The paper's places: the outputs of all layers, at the first and the last tokens, one set of parameters for both.
-    private static ComparedMethod Edit(string name, string title, Func<ReftIntervention> intervention) =>
-        new(name, title, RateFamily.FewNumbers, (model, _) => model.Attach(
+    private static ComparedMethod Edit(string name, string title, Func<int, ReftIntervention> intervention) =>
+        new(name, title, RateFamily.FewNumbers, (model, key) => model.Attach(
             new ReftSpec()
-                .At(Sites.BlockOutput(Layers.All), Positions.First(3) + Positions.Last(3), intervention())
+                .At(Sites.BlockOutput(Layers.All), Positions.Parse(key["positions"]), intervention(key.Count("rank")))
                 .Tied()));
 
     private static ComparedMethod Tuned(
         string name, string title, Func<Tuning> tuning, RateFamily family = RateFamily.FewNumbers) =>
-        new(name, title, family, (model, seed) => model.AttachTuning(tuning(), seed));
+        new(name, title, family, (model, key) => model.AttachTuning(tuning(), key.Seed));
 }

@@ -25,6 +25,14 @@ internal sealed record MethodsSize
 
     public required int Seeds { get; init; }
 
+    /// <summary>Where the interventions of the ReFT family edit.</summary>
+    public string Positions { get; init; } = "f7+l7";
+
+    /// <summary>The rank of the ReFT family.</summary>
+    public int Rank { get; init; } = 4;
+
+    public ModelDtype Dtype { get; init; } = ModelDtype.Bf16;
+
     public static MethodsSize Of(Scope scope) => scope switch
     {
         Scope.Smoke => new MethodsSize

@@ -81,7 +81,7 @@ internal sealed class MethodsStudy : IStudy
         var (training, development, test) = await ClassificationRun.RunAsync(
             context.Folders[key.Model],
             task,
-            ComparedMethods.Named(key.Method).Attach,
+            model => ComparedMethods.Named(key.Method).Attach(model, key),
             new ClassificationOptions
             {
                 LearningRate = key.Number("lr"),
@@ -89,6 +89,7 @@ internal sealed class MethodsStudy : IStudy
                 BatchSize = key.Count("batch"),
                 MaxLength = key.Count("tokens"),
                 Seed = key.Seed,
+                Dtype = Enum.Parse<ModelDtype>(key["dtype"]),
             },
             stop).ConfigureAwait(false);
         var numbers = new Dictionary<string, double>
@@ -126,7 +127,10 @@ internal sealed class MethodsStudy : IStudy
             ("batch", Text(size.BatchSize)),
             ("rows", Text(size.TrainRows)),
             ("heldout", Text(size.HeldOutRows)),
-            ("tokens", Text(size.MaxLength)));
+            ("tokens", Text(size.MaxLength)),
+            ("positions", size.Positions),
+            ("rank", Text(size.Rank)),
+            ("dtype", size.Dtype.ToString()));
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 }
