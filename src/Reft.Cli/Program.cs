@@ -20,6 +20,7 @@ var root = new RootCommand(
     GenerateCommand.Create(),
     ScoreCommand.Create(),
     ClassifyCommand.Create(),
+    ChooseCommand.Create(),
     InspectCommand.Create(),
     SweepCommand.Create(),
     ReportCommand.Create(),

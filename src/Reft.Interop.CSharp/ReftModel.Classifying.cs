@@ -141,7 +141,10 @@ public sealed partial class ReftModel
             Rows = found.Rows,
             Loss = found.Loss,
             Accuracy = found.Accuracy.ToNullable(),
+            F1 = found.F1.ToNullable(),
+            Matthews = found.Matthews.ToNullable(),
             Pearson = found.Pearson.ToNullable(),
+            Spearman = found.Spearman.ToNullable(),
         };
     }
 
