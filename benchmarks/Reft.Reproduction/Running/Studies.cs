@@ -9,5 +9,5 @@ internal static class AllStudies
     /// <summary>Changed by hand with what the tasks' rows are made of.</summary>
     public const string DataVersion = "1";
 
-    public static IReadOnlyList<IStudy> All { get; } = [new MethodsStudy()];
+    public static IReadOnlyList<IStudy> All { get; } = [new MethodsStudy(), new MemorisationStudy(), new AblationStudy(), new QuestionsStudy(), new LatencyStudy()];
 }
