@@ -135,6 +135,15 @@ Task<int> ReportAsync(ParseResult parsed)
         study.Report(written, contextOf([.. runs.Where(run => run.Key.Study == study.Name)]));
     }
 
+    if (studies.Count == AllStudies.All.Count)
+    {
+        written.Table(
+            "machines",
+            ["machine", "runs", "hours of runs"],
+            runs.GroupBy(run => run.Machine).Select(group => (IReadOnlyList<string>)
+                [group.Key, $"{group.Count()}", (group.Sum(run => run.Seconds) / 3600).ToString("0.00", CultureInfo.InvariantCulture)]));
+    }
+
     written.Save();
     if (parsed.GetValue(from) is null && studies.Count == AllStudies.All.Count)
     {

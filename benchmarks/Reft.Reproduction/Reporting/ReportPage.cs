@@ -63,12 +63,17 @@ internal sealed class ReportPage(string path)
     }
 
     /// <summary>Saves a picture as <c>NAME.png</c> in <see cref="Pictures"/>.</summary>
-    public void Picture(string name, Plot plot, int width = 900, int height = 600)
-    {
-        Directory.CreateDirectory(Pictures);
-        AtomicFile.Write(Path.Combine(Pictures, name + ".png"), plot.GetImage(width, height).GetImageBytes());
-    }
+    public void Picture(string name, Plot plot, int width = 900, int height = 600) => Save(name, plot.GetImage(width, height));
+
+    /// <summary>The same of several plots in one picture.</summary>
+    public void Picture(string name, Multiplot plots, int width, int height) => Save(name, plots.Render(width, height));
 
     /// <summary>Writes the page.</summary>
     public void Save() => AtomicFile.Write(path, Encoding.UTF8.GetBytes(_text));
+
+    private void Save(string name, Image image)
+    {
+        Directory.CreateDirectory(Pictures);
+        AtomicFile.Write(Path.Combine(Pictures, name + ".png"), image.GetImageBytes());
+    }
 }

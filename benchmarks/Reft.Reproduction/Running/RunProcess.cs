@@ -19,7 +19,7 @@ internal static class RunProcess
 
     private sealed record Order(RunKey Key, Scope Scope, string Packages, Dictionary<string, string> Folders);
 
-    private sealed record Answer(RunResult Result, double PeakMegabytes);
+    private sealed record Answer(RunResult Result, double PeakMegabytes, string Machine);
 
     /// <summary>Does the run and gives what it found.</summary>
     /// <exception cref="FailedRunException">It failed; the message is its own.</exception>
@@ -62,7 +62,7 @@ internal static class RunProcess
             }
 
             var answer = JsonSerializer.Deserialize<Answer>(line[Mark.Length..])!;
-            return new FinishedRun(key, answer.Result, clock.Elapsed.TotalSeconds, answer.PeakMegabytes, fingerprint);
+            return new FinishedRun(key, answer.Result, clock.Elapsed.TotalSeconds, answer.PeakMegabytes, answer.Machine, fingerprint);
         }
         catch (IOException e)
         {
@@ -92,7 +92,7 @@ internal static class RunProcess
                 Numbers = result.Numbers.Where(number => double.IsFinite(number.Value)).ToDictionary(),
             };
             using var self = Process.GetCurrentProcess();
-            Console.WriteLine(Mark + JsonSerializer.Serialize(new Answer(result, self.PeakWorkingSet64 / 1e6)));
+            Console.WriteLine(Mark + JsonSerializer.Serialize(new Answer(result, self.PeakWorkingSet64 / 1e6, Machine.Describe())));
             return 0;
         }
         catch (Exception e)

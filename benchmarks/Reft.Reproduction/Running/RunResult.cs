@@ -18,8 +18,10 @@ internal sealed record RunResult
 /// <param name="Result">What it found.</param>
 /// <param name="Seconds">The time of its process, loading included.</param>
 /// <param name="PeakMegabytes">The largest resident set of its process, mapped weights and the libraries included; MB of 10⁶ bytes.</param>
+/// <param name="Machine">What it ran on.</param>
 /// <param name="Fingerprint">A hash of the key, the versions of code and data, and the model's files.</param>
-internal sealed record FinishedRun(RunKey Key, RunResult Result, double Seconds, double PeakMegabytes, string Fingerprint)
+internal sealed record FinishedRun(
+    RunKey Key, RunResult Result, double Seconds, double PeakMegabytes, string Machine, string Fingerprint)
 {
     /// <summary>A number of the result.</summary>
     public double this[string name] => Result.Numbers.TryGetValue(name, out var value) ? value : double.NaN;

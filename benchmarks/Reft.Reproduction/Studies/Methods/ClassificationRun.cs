@@ -64,6 +64,7 @@ internal static class ClassificationRun
         var numbers = new Dictionary<string, double>
         {
             ["parameters"] = trained.TrainableParameters,
+            ["base_parameters"] = model.Describe().BaseParameters,
             ["head_parameters"] = trained.HeadParameters,
             ["training_seconds"] = trainingSeconds,
             ["evaluation_seconds"] = clock.Elapsed.TotalSeconds,

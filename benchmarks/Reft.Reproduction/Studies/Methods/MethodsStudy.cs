@@ -53,13 +53,21 @@ internal sealed class MethodsStudy : IStudy
     /// <summary>The rate that did best on the development split; null until all are tried. Of equal ones that of the lower loss.</summary>
     public string? ChosenRate(string task, ComparedMethod method, StudyContext context)
     {
-        var size = MethodsSize.Of(context.Scope);
-        var tried = ComparedMethods.Rates(method.Family, context.Scope)
-            .Select(rate => (Rate: rate, Run: context.Find(Key(StudyContext.Base, task, method, rate, FirstSeed, size))))
-            .ToArray();
+        var tried = Tried(task, method, context);
         return tried.Any(rate => rate.Run is null)
             ? null
             : tried.OrderByDescending(rate => rate.Run!["dev_accuracy"]).ThenBy(rate => rate.Run!["dev_loss"]).First().Rate;
+    }
+
+    /// <summary>The rates, and their runs where they are finished.</summary>
+    public IReadOnlyList<(string Rate, FinishedRun? Run)> Tried(string task, ComparedMethod method, StudyContext context)
+    {
+        var size = MethodsSize.Of(context.Scope);
+        return
+        [
+            .. ComparedMethods.Rates(method.Family, context.Scope)
+                .Select(rate => (rate, context.Find(Key(StudyContext.Base, task, method, rate, FirstSeed, size)))),
+        ];
     }
 
     /// <summary>The runs that are reported, by seed; empty until the rate is chosen.</summary>
@@ -94,12 +102,12 @@ internal sealed class MethodsStudy : IStudy
             stop).ConfigureAwait(false);
         var numbers = new Dictionary<string, double>
         {
-            ["dev_accuracy"] = Scores.Accuracy(development),
-            ["test_accuracy"] = Scores.Accuracy(test),
+            ["dev_accuracy"] = Accuracy(development),
+            ["test_accuracy"] = Accuracy(test),
             ["dev_loss"] = development.Loss,
             ["test_loss"] = test.Loss,
-            ["dev_macro_f1"] = Scores.MacroF1(development, task.Labels.Count),
-            ["test_macro_f1"] = Scores.MacroF1(test, task.Labels.Count),
+            ["dev_macro_f1"] = MacroF1(development),
+            ["test_macro_f1"] = MacroF1(test),
             ["test_majority"] = test.Expected.CountBy(label => label).Max(label => label.Value) / (double)test.Expected.Length,
             ["train_rows"] = task.Train.Count,
             ["dev_rows"] = development.Expected.Length,
@@ -110,7 +118,12 @@ internal sealed class MethodsStudy : IStudy
             numbers.Add(name, value);
         }
 
-        return training with { Numbers = numbers, Rows = PackedRows.Pack(test.Right) };
+        return training with { Numbers = numbers, Rows = PackedLabels.Pack(test.Expected, test.Predicted, task.Labels.Count) };
+
+        double MacroF1(Predictions of) => Metrics.F1(
+            [.. of.Expected.Select(label => task.Labels[label])], [.. of.Predicted.Select(label => task.Labels[label])], F1Average.Macro);
+
+        static double Accuracy(Predictions of) => of.Right.Average(right => right ? 1.0 : 0.0);
     }
 
     public void Report(ReportPage page, StudyContext context) => new MethodsReport(this, context).Write(page);
