@@ -21,7 +21,7 @@ internal static class MethodsPicture
             return;
         }
 
-        using var picture = new Multiplot();
+        var picture = new Multiplot();
         picture.AddPlots(shown.Length);
         picture.Layout = new ScottPlot.MultiplotLayouts.Grid(1, shown.Length);
         foreach (var (number, task) in shown.Index())

@@ -37,11 +37,6 @@ internal sealed class MethodsReport
 
     public void Write(ReportPage page)
     {
-        if (_context.Scope == Scope.Smoke)
-        {
-            return;
-        }
-
         foreach (var model in Models)
         {
             Scores(page, model);
