@@ -72,7 +72,7 @@ let map =
 let show (tokens: string seq) =
     tokens |> Seq.map (fun token -> $"{token.Trim(), 9}") |> String.concat ""
 
-printfn $"""% of the way to the other answer{show tokens}"""
+printfn $"""per cent of the way{show tokens}"""
 
 for site, row in map do
     let cells = row |> List.map (fun turn -> $"{round (100.0 * turn) + 0.0, 9:F0}") |> String.concat ""
