@@ -5,6 +5,8 @@
 //
 using Reft;
 
+const double Beta = 0.1;
+
 // Pairs differ in tone and in little else, so that tone is what is learnt.
 var train = PreferenceData.FromTexts(
 [
@@ -37,7 +39,7 @@ using var model = ReftModel.Load(
 
 // β says how dear it is to move away from the base model. There is no second model in memory: the base model is this one
 // without its edits.
-var dpo = new PreferenceOptions { Method = PreferenceMethod.Dpo, Beta = 0.1 };
+var dpo = new PreferenceOptions { Method = PreferenceMethod.Dpo, Beta = Beta };
 var before = model.EvaluatePreference(heldOut, dpo);
 var chosenBefore = LogProbabilities(row => row.Chosen!);
 var rejectedBefore = LogProbabilities(row => row.Rejected!);
@@ -54,7 +56,7 @@ Console.WriteLine("margin   chosen and rejected, log p before → after");
 var margins = new double[heldOut.Count];
 for (var i = 0; i < heldOut.Count; i++)
 {
-    margins[i] = 0.1 * (chosenAfter[i] - chosenBefore[i] - (rejectedAfter[i] - rejectedBefore[i]));
+    margins[i] = Beta * (chosenAfter[i] - chosenBefore[i] - (rejectedAfter[i] - rejectedBefore[i]));
     Console.WriteLine($"""
         {margins[i],6:F2}   {heldOut.Rows[i].Prompt}
                  {chosenBefore[i],6:F1} → {chosenAfter[i],6:F1}  {heldOut.Rows[i].Chosen}
@@ -66,8 +68,8 @@ Console.WriteLine($"""
 
                  before   after
     loss     {before.Loss,10:F3}{after.Loss,8:F3}
-    accuracy {before.Accuracy,10:P0}{after.Accuracy,8:P0}
     margin   {before.Margin,10:F3}{after.Margin,8:F3}
+    preferred {after.Accuracy,17:P0}
     """);
 Require("policy and reference are equal before: the loss is log 2", Math.Abs(before.Loss - Math.Log(2)) < 1e-3 && Math.Abs(before.Margin) < 1e-3);
 Require("held-out pairs are told apart after", after.Accuracy > 0.8 && after.Margin > 0.2);
