@@ -222,6 +222,29 @@ public static class CommandTests
         Check.Equal(6, json.GetProperty("token_ids").GetArrayLength(), "new tokens");
         Check.Equal(json.GetProperty("text").GetString() + "\n", ReftProcess.Run(options).Succeeded().Output, "the text alone");
 
+        var text = json.GetProperty("text").GetString()!;
+        Check.Equal("length", json.GetProperty("finish").GetString(), "why it ends");
+        var stopped = ReftProcess.Run([.. options, "--stop", "§", "--stop", text[2..4]]).Succeeded().Output;
+        Check.Equal(text[..text.IndexOf(text[2..4], StringComparison.Ordinal)] + "\n", stopped, "the text before a stop string");
+        string[] beams = [.. options, "--beams", "3", "--return-sequences", "2", "--length-penalty", "0.5", "--early-stopping", "never"];
+        var best = ReftProcess.Run([.. beams, "--json"]).Succeeded().Json.Single();
+        var other = best.GetProperty("alternatives").EnumerateArray().Single();
+        Check.That(best.GetProperty("score").GetDouble() >= other.GetProperty("score").GetDouble(), "best first");
+        Check.Equal(
+            $"{best.GetProperty("text")}\n{other.GetProperty("text")}\n", ReftProcess.Run(beams).Succeeded().Output, "a line for each text");
+        string[] drawn = [.. options, "--temperature", "0.8", "--top-k", "50", "--top-p", "0.9", "--min-p", "0.01", "--seed", "5"];
+        var sample = ReftProcess.Run([.. drawn, "--json"]).Succeeded().Json.Single();
+        Check.Equal(sample.GetProperty("text").GetString() + "\n", ReftProcess.Run(drawn).Succeeded().Output, "a drawn text");
+        string[] forbidding =
+            [.. options, "--ban", text[..1], "--repetition-penalty", "1.2", "--no-repeat-ngram", "2", "--min-new-tokens", "3"];
+        Check.That(
+            !ReftProcess.Run(forbidding).Succeeded().Output.Contains(text[0], StringComparison.Ordinal), "a banned text");
+        ReftProcess.Run([.. options, "--seed", "1"]).FailedWith(2, "--temperature", "--seed");
+        ReftProcess.Run([.. options, "--early-stopping", "true"]).FailedWith(2, "--beams", "--early-stopping");
+        ReftProcess.Run([.. options, "--beams", "2", "--early-stopping", "soon"]).FailedWith(2, "--early-stopping", "'soon'");
+        ReftProcess.Run([.. options, "--beams", "2", "--return-sequences", "3"]).FailedWith(2, "--return-sequences", "2", "3");
+        ReftProcess.Run([.. options, "--top-p", "0"]).FailedWith(2, "--top-p", "'0'");
+
         var input = Write(model, "rows.jsonl", ["""{"prompt": "ab", "completion": "c"}""", """{"text": "abc"}"""]);
         var scores = ReftProcess.Run("score", "--model", model.Path, "--input", input, "--json").Succeeded().Json;
         Check.Same(Integers(scores[0], "input_ids"), Integers(scores[1], "input_ids"), "ids");
