@@ -64,7 +64,16 @@ var command = new RootCommand("The paper's experiments at small scale, on real d
     Make("data", "Say what the tasks are made of: rows by part and label.", [packages], DataAsync),
     Make("plan", "List the runs, as far as they are known, and which are finished.", shared, PlanAsync),
 };
-return await command.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
+try
+{
+    return await command.Parse(args).InvokeAsync(
+        new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false });
+}
+catch (Exception e) when (e is ArgumentException or IOException or InvalidDataException or UnauthorizedAccessException)
+{
+    Console.Error.WriteLine(e.Message);
+    return 1;
+}
 
 static Command Make(string name, string description, IEnumerable<Option> options, Func<ParseResult, Task<int>> action)
 {
