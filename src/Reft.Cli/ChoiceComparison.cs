@@ -52,23 +52,25 @@ internal sealed record ChoiceComparison(
             .. Lines(First),
             .. Second is null ? [] : Lines(Second).Select((line, i) => i == 0 ? $"against\n{line}" : line),
             .. Difference is null ? Array.Empty<string>()
-                : [$"difference   {Difference.Interval}", string.Create(CultureInfo.InvariantCulture, $"McNemar's p  {Exact!.PValue:0.####}")],
+                : [Line("difference", $"{Difference.Interval}"), Line("McNemar's p", $"{Exact!.PValue:0.####}")],
         ];
         return string.Join('\n', lines) + "\n";
     }
 
     private static IEnumerable<string> Lines(ChoiceEvaluation found)
     {
-        FormattableString?[] lines =
-        [
-            $"rows         {found.Rows}",
-            $"accuracy     {found.Accuracy}",
-            found.CalibrationError is { } error ? $"calibration  {error:0.0000}" : null,
-            found.Brier is { } brier ? $"Brier        {brier:0.0000}" : null,
-            found.NegativeLogLikelihood is { } loss ? $"−log p       {loss:0.0000}" : null,
-        ];
-        return lines.OfType<FormattableString>().Select(line => line.ToString(CultureInfo.InvariantCulture));
+        yield return Line("rows", $"{found.Rows}");
+        yield return Line("accuracy", $"{found.Accuracy}");
+        if (found is { CalibrationError: { } error, Brier: { } brier, NegativeLogLikelihood: { } loss })
+        {
+            yield return Line("calibration", $"{error:0.0000}");
+            yield return Line("Brier", $"{brier:0.0000}");
+            yield return Line("−log p", $"{loss:0.0000}");
+        }
     }
+
+    private static string Line(string name, FormattableString value) =>
+        $"{name,-13}{value.ToString(CultureInfo.InvariantCulture)}";
 
     private static void WriteEvaluation(Utf8JsonWriter json, ChoiceEvaluation found)
     {

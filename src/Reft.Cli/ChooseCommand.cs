@@ -66,7 +66,7 @@ internal static class ChooseCommand
             : null;
         if (rows.Count == 0 || rows.Any(row => row.Answer is null))
         {
-            Terminal.Say("not every row has an answer: nothing is evaluated");
+            Terminal.Say($"not every row has an answer: nothing is evaluated");
             return ExitCode.Success;
         }
 

@@ -23,6 +23,7 @@ var root = new RootCommand(
     ChooseCommand.Create(),
     InspectCommand.Create(),
     SweepCommand.Create(),
+    RunCommand.Create(),
     ReportCommand.Create(),
     ValidateDataCommand.Create(),
     TokenizeCommand.Create(),

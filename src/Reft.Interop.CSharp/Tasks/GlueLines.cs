@@ -34,7 +34,8 @@ internal sealed class GlueLines(string path, int? unnamed)
     /// <exception cref="InvalidDataException">The file is empty, not UTF-8, or no line has all columns.</exception>
     public IEnumerable<GlueLine> Rows()
     {
-        using var reader = new StreamReader(path, RowReader.StrictUtf8);
+        // A byte-order mark must not exchange the encoding for one that is not strict.
+        using var reader = new StreamReader(path, RowReader.StrictUtf8, detectEncodingFromByteOrderMarks: false);
         Dictionary<string, int>? columns = unnamed is { } count
             ? Enumerable.Range(0, count).ToDictionary(i => $"{i}")
             : null;
@@ -75,7 +76,8 @@ internal sealed class GlueLines(string path, int? unnamed)
     {
         try
         {
-            return reader.ReadLine();
+            var line = reader.ReadLine();
+            return number == 1 ? line?.TrimStart('\uFEFF') : line;
         }
         catch (DecoderFallbackException e)
         {

@@ -26,7 +26,7 @@ public static class ChooseCommandTests
             $$"""{"prompt": "row {{(char)('a' + i)}}", "completion": "{{(i % 2 == 0 ? " yes" : " no")}}"}"""));
         var adapter = folder.File("adapter");
         ReftProcess.Run(
-            "train", "--model", folder.Path, "--data", data, "--output", adapter, "--epochs", "40", "--lr", "2e-2", "--rank", "4").Succeeded();
+            "train", "--model", folder.Path, "--data", data, "--output", adapter, "--epochs", "60", "--lr", "2e-2", "--rank", "4").Succeeded();
 
         string[] choose = ["choose", "--model", folder.Path, "--input", input];
         var lines = ReftProcess.Run([.. choose, "--adapter", adapter, "--json"]).Succeeded().Json;
