@@ -89,11 +89,6 @@ internal sealed class AblationStudy : IStudy
 
     public void Report(ReportPage page, StudyContext context)
     {
-        if (context.Scope == Scope.Smoke)
-        {
-            return;
-        }
-
         foreach (var model in Models(context))
         {
             var suffix = model == StudyContext.Base ? "" : $"-{model}";

@@ -142,11 +142,6 @@ internal sealed class QuestionsStudy : IStudy
 
     public void Report(ReportPage page, StudyContext context)
     {
-        if (context.Scope == Scope.Smoke)
-        {
-            return;
-        }
-
         foreach (var model in Models(context))
         {
             var rows = Ways.Select(way => (Way: way, Runs: Budget(context).Chosen(context, KeyOf(context, model, way)))).ToList();
