@@ -59,23 +59,16 @@ let reproduce () =
     finally
         reproduction [ "report"; "--scope"; "subset" ]
 
-/// The reproduction on invented rows, twice: the second time nothing is left to do.
+/// The reproduction on invented rows, twice, since the second time nothing may be left to do; and its report.
 let reproduceSmoke () =
     let results = Shell.emptyFolder "reproduction-smoke"
 
-    let arguments =
-        [ "run"
-          "--scope"
-          "smoke"
-          "--study"
-          "methods"
-          "--jobs"
-          "2"
-          "--results"
-          results ]
-
-    reproduction arguments
-    reproduction (arguments @ [ "--resumed" ])
+    let page = Path.Combine(results, "page.md")
+    File.Copy(Shell.at "docs/reproduction.md", page)
+    let settings = [ "--scope"; "smoke"; "--results"; results ]
+    reproduction ("run" :: "--jobs" :: "2" :: settings)
+    reproduction ("run" :: "--resumed" :: settings)
+    reproduction ("report" :: "--page" :: page :: settings)
 
 let examples () =
     for script in Shell.filesIn "examples" "*.fsx" SearchOption.TopDirectoryOnly do

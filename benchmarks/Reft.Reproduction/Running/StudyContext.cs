@@ -8,6 +8,8 @@ namespace Reft.Reproduction;
 internal sealed record StudyContext(
     Scope Scope, string Packages, IReadOnlyDictionary<string, string> Folders, IReadOnlyList<FinishedRun> Runs)
 {
+    private readonly Lazy<Dictionary<string, FinishedRun>> _byKey = new(() => Runs.ToDictionary(run => run.Key.ToString()));
+
     /// <summary>The model of this repository that every study uses.</summary>
     public const string Base = "base";
 
@@ -18,9 +20,5 @@ internal sealed record StudyContext(
     public IReadOnlyList<string> Models => [.. new[] { Base, Large }.Where(Folders.ContainsKey)];
 
     /// <summary>The run of a key, if it is finished.</summary>
-    public FinishedRun? Find(RunKey key)
-    {
-        var text = key.ToString();
-        return Runs.FirstOrDefault(run => run.Key.ToString() == text);
-    }
+    public FinishedRun? Find(RunKey key) => _byKey.Value.GetValueOrDefault(key.ToString());
 }

@@ -21,7 +21,7 @@ internal static class MethodsPicture
             return;
         }
 
-        using var picture = new Multiplot();
+        var picture = new Multiplot();
         picture.AddPlots(shown.Length);
         picture.Layout = new ScottPlot.MultiplotLayouts.Grid(1, shown.Length);
         foreach (var (number, task) in shown.Index())
@@ -68,7 +68,8 @@ internal static class MethodsPicture
             IntegerTicksOnly = true,
             LabelFormatter = power => $"1e{power:0}",
         };
-        plot.Axes.Margins(0.2, 0.1);
+        plot.Axes.Margins(0, 0.1);
+        plot.Axes.SetLimitsX(2.8, 7.4);
         plot.Title(task);
         plot.XLabel("trainable parameters, head apart");
         plot.YLabel("accuracy on the test split, %");
