@@ -207,7 +207,7 @@ internal sealed class QuestionsStudy : IStudy
         var (train, test, prompt, completion, epochs) = context.Scope switch
         {
             Scope.Smoke => (8, 8, 4, 8, 1),
-            Scope.Subset => (300, 100, 32, 128, 2),
+            Scope.Subset => (240, 100, 32, 128, 2),
             _ => (1200, 400, 32, 128, 5),
         };
         return (rate, seed) => RunKey.Of(
