@@ -53,18 +53,27 @@ var from = new Option<string?>("--from")
     HelpName = "FILE",
     Description = "Rebuild the page from a file of results, as docs/reproduction/results.jsonl, in place of --results.",
 };
-var once = new Option<bool>("--resumed") { Description = "Fail if a run had to be done: everything must be there already." };
+var resumed = new Option<bool>("--resumed") { Description = "Fail if a run had to be done: everything must be there already." };
 
 Option[] shared = [studyNames, scope, results, packages, baseModel, large];
-var root_ = new RootCommand("The paper's experiments at small scale, on real data.")
+var command = new RootCommand("The paper's experiments at small scale, on real data.")
 {
-    Make("run", "Do the runs that are not there yet.", [.. shared, jobs, hours, once], RunAsync),
+    Make("run", "Do the runs that are not there yet.", [.. shared, jobs, hours, resumed], RunAsync),
     Make("report", "Write the tables and pictures of the page from the results that are there.", [.. shared, page, from], ReportAsync),
     Make("list", "List the studies.", [], ListAsync),
     Make("data", "Say what the tasks are made of: rows by part and label.", [packages], DataAsync),
     Make("plan", "List the runs, as far as they are known, and which are finished.", shared, PlanAsync),
 };
-return await root_.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
+try
+{
+    return await command.Parse(args).InvokeAsync(
+        new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false });
+}
+catch (Exception e) when (e is ArgumentException or IOException or InvalidDataException or UnauthorizedAccessException)
+{
+    Console.Error.WriteLine(e.Message);
+    return 1;
+}
 
 static Command Make(string name, string description, IEnumerable<Option> options, Func<ParseResult, Task<int>> action)
 {
@@ -115,7 +124,7 @@ async Task<int> RunAsync(ParseResult parsed)
     Console.WriteLine(
         $"{outcome.Done} runs done, {outcome.Earlier} were there, {outcome.Failed} failed, {outcome.Left} left"
         + (outcome.Stopped || outcome.Left > 0 || outcome.Failed > 0 ? ": the same command goes on from there" : ""));
-    return outcome.Stopped ? 130 : outcome.Failed > 0 || (parsed.GetValue(once) && outcome.Done > 0) ? 1 : 0;
+    return outcome.Stopped ? 130 : outcome.Failed > 0 || (parsed.GetValue(resumed) && outcome.Done > 0) ? 1 : 0;
 
     void Stop(PosixSignalContext signal)
     {
@@ -126,6 +135,11 @@ async Task<int> RunAsync(ParseResult parsed)
 
 Task<int> ReportAsync(ParseResult parsed)
 {
+    if (parsed.GetValue(scope) == Scope.Smoke && parsed.GetResult(page) is not { Implicit: false })
+    {
+        throw new ArgumentException("--scope smoke has nothing to say on the page of real data: name another with --page");
+    }
+
     var (folder, contextOf) = Settings(parsed);
     var studies = Chosen(parsed);
     var runs = parsed.GetValue(from) is { } lines ? folder.ReadLines(lines, studies) : folder.Read(studies);

@@ -40,7 +40,7 @@ internal sealed class ReportPage(string path)
         void Line(IEnumerable<string> cells) => text.Append("| ").AppendJoin(" | ", cells.Select(Escaped)).Append(" |\n");
 
         bool IsNumeric(int column) => all.Length > 0
-            && all.Any(row => row[column] is [>= '0' and <= '9', ..])
+            && all.Any(row => row[column].Any(char.IsAsciiDigit))
             && all.All(row => row[column] is "" or NotRun or [>= '0' and <= '9' or '-' or '+' or '−' or '<', ..]);
 
         static string Escaped(string cell) => cell.Replace("|", "\\|", StringComparison.Ordinal).ReplaceLineEndings(" ");

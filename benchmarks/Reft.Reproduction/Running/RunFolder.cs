@@ -1,6 +1,9 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Reft.Reproduction;
 
@@ -10,6 +13,13 @@ namespace Reft.Reproduction;
 internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, string> models)
 {
     private static readonly JsonSerializerOptions Layout = new() { WriteIndented = true };
+
+    // As short as can be read: a committed file.
+    private static readonly JsonSerializerOptions Short = new()
+    {
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
     private readonly Dictionary<string, string> _fingerprints = models.ToDictionary(
         model => model.Key, model => FingerprintOf(model.Value), StringComparer.Ordinal);
@@ -96,7 +106,7 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
     {
         var text = string.Concat(runs
             .OrderBy(run => run.Key.ToString(), StringComparer.Ordinal)
-            .Select(run => JsonSerializer.Serialize(run) + "\n"));
+            .Select(run => JsonSerializer.Serialize(Rounded(run), Short) + "\n"));
         AtomicFile.Write(path, Encoding.UTF8.GetBytes(text));
     }
 
@@ -111,6 +121,17 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
         AtomicFile.Write(
             FailurePathOf(key, fingerprint),
             JsonSerializer.SerializeToUtf8Bytes(new { key = key.ToString(), message }, Layout));
+
+    // Six digits: more than the tables show.
+    private static FinishedRun Rounded(FinishedRun run) => run with
+    {
+        Result = run.Result with { Numbers = run.Result.Numbers.ToDictionary(number => number.Key, number => Digits(number.Value)) },
+        Seconds = Digits(run.Seconds),
+        PeakMegabytes = Digits(run.PeakMegabytes),
+    };
+
+    private static double Digits(double number) =>
+        double.Parse(number.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 
     private string FailurePathOf(RunKey key, string fingerprint)
     {

@@ -89,11 +89,6 @@ internal sealed class AblationStudy : IStudy
 
     public void Report(ReportPage page, StudyContext context)
     {
-        if (context.Scope == Scope.Smoke)
-        {
-            return;
-        }
-
         foreach (var model in Models(context))
         {
             var suffix = model == StudyContext.Base ? "" : $"-{model}";
@@ -203,7 +198,7 @@ internal sealed class AblationStudy : IStudy
 
     private static string[] PositionSets(StudyContext context) => context.Scope == Scope.Full
         ? ["f1", "l1", "f1+l1", "f3+l3", "f5+l5", "f7+l7", "f11+l11", "f20+l20", "all"]
-        : ["f1", "l1", "f1+l1", "f3+l3", "f5+l5", "f11+l11", "all"];
+        : ["f1", "l1", "f1+l1", "f3+l3", "f5+l5", "all"];
 
     private static Setting PositionSetting(string set) => Default with { Positions = set };
 

@@ -87,14 +87,9 @@ internal sealed class LatencyStudy : IStudy
 
     public void Report(ReportPage page, StudyContext context)
     {
-        if (context.Scope == Scope.Smoke)
-        {
-            return;
-        }
-
         foreach (var model in context.Models)
         {
-            var run = context.Runs.FirstOrDefault(found => found.Key.Model == model && found.Key.Count("tokens") > 4);
+            var run = Plan(context).Select(planned => context.Find(planned.Key)).FirstOrDefault(found => found?.Key.Model == model);
             var ways = WaysOf(ModelShape.Layers(context.Folders[model]));
             var suffix = model == StudyContext.Base ? "" : $"-{model}";
             page.Table(

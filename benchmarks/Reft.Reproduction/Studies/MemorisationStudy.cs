@@ -27,6 +27,9 @@ internal sealed class MemorisationStudy : IStudy
     /// <summary>Where the edits are: layers, or all; how many of the prompt's last tokens, each with parameters of its own.</summary>
     private sealed record Place(string Layers, int Tokens, int Rank);
 
+    /// <summary>What one way of editing held of one text, over seeds.</summary>
+    private sealed record Held(string Model, string Text, string Method, Place Place, IReadOnlyList<FinishedRun> Runs);
+
     public string Name => "memorisation";
 
     public string Version => "1";
@@ -41,7 +44,7 @@ internal sealed class MemorisationStudy : IStudy
         var full = context.Scope == Scope.Full;
         var lengths = full ? "2,4,8,16,32,64,128,256" : "2,4,8,16,32,64";
         var rates = full ? "0.003,0.01,0.03,0.1" : "0.01,0.03,0.1";
-        var steps = full ? 1500 : 250;
+        var steps = full ? 1500 : 150;
         return
         [
             .. from model in context.Models
@@ -130,13 +133,15 @@ internal sealed class MemorisationStudy : IStudy
 
     public void Report(ReportPage page, StudyContext context)
     {
-        var runs = context.Runs.Where(run => run.Key["lengths"].Split(',').Length > 2).ToList();
-        int[] lengths = [.. runs.SelectMany(run => run.Key["lengths"].Split(',')).Select(int.Parse).Distinct().Order()];
-        var groups = runs
-            .GroupBy(run => (run.Key.Model, run.Key.Task, run.Key.Method, Layers: run.Key["layers"], Tokens: run.Key.Count("tokens"), Rank: run.Key.Count("rank")))
+        // What is planned, finished or not, so that a table says what was not run.
+        var wanted = Plan(context).Select(run => run.Key).ToList();
+        int[] lengths = [.. wanted.SelectMany(key => key["lengths"].Split(',')).Select(int.Parse).Distinct().Order()];
+        var groups = wanted
+            .GroupBy(key => (key.Model, key.Task, key.Method, Layers: key["layers"], Tokens: key.Count("tokens"), Rank: key.Count("rank")))
             .OrderBy(group => group.Key.Model).ThenBy(group => Array.FindIndex(Texts, text => text.Key == group.Key.Task))
             .ThenBy(group => group.Key.Method).ThenBy(group => group.Key.Rank).ThenBy(group => group.Key.Tokens)
             .ThenBy(group => group.Key.Layers, StringComparer.Ordinal)
+            .Select(group => new Held(group.Key.Model, group.Key.Task, group.Key.Method, new Place(group.Key.Layers, group.Key.Tokens, group.Key.Rank), [.. group.Select(context.Find).OfType<FinishedRun>()]))
             .ToList();
         string[] lead = ["model", "text", "method", "layers", "tokens edited"];
         page.Table(
@@ -145,8 +150,8 @@ internal sealed class MemorisationStudy : IStudy
             groups.Select(group => (IReadOnlyList<string>)
             [
                 .. Lead(group),
-                Spread.Of([group.First()["parameters"]]).Show("#,0"),
-                .. lengths.Select(length => Spread.Of(group.Select(run => run[$"recalled_{length}"])).Show("0.#")),
+                Spread.Of(group.Runs.Take(1).Select(run => run["parameters"])).Show("#,0"),
+                .. lengths.Select(length => Spread.Of(group.Runs.Select(run => run[$"recalled_{length}"])).Show("0.#")),
             ]));
         page.Table(
             "memorisation-share",
@@ -154,28 +159,28 @@ internal sealed class MemorisationStudy : IStudy
             groups.Select(group => (IReadOnlyList<string>)
             [
                 .. Lead(group),
-                .. lengths.Select(length => Spread.Of(group.Select(run => run[$"share_{length}"])).Show("0", 100)),
-            ]).Concat(groups.GroupBy(group => (group.Key.Model, group.Key.Task)).Select(same => (IReadOnlyList<string>)
+                .. lengths.Select(length => Spread.Of(group.Runs.Select(run => run[$"share_{length}"])).Show("0", 100)),
+            ]).Concat(groups.GroupBy(group => (group.Model, group.Text)).Select(same => (IReadOnlyList<string>)
             [
                 same.Key.Model,
-                Shown(same.Key.Task),
+                Shown(same.Key.Text),
                 "no edit",
                 "",
                 "",
-                .. lengths.Select(length => Spread.Of(same.First().Select(run => run[$"base_share_{length}"])).Show("0", 100)),
+                .. lengths.Select(length => Spread.Of(same.MaxBy(group => group.Runs.Count)!.Runs.Select(run => run[$"base_share_{length}"])).Show("0", 100)),
             ])));
 
-        foreach (var ofModel in groups.Where(group => group.Key is { Method: "consreft", Rank: 1 }).GroupBy(group => group.Key.Model))
+        foreach (var ofModel in groups.Where(group => group is { Method: "consreft", Place.Rank: 1, Runs.Count: > 0 }).GroupBy(group => group.Model))
         {
             // The longest prefix of any length; a bar for each place, the texts beside each other.
-            string[] places = [.. ofModel.Select(group => PlaceOf(group.Key.Layers, group.Key.Tokens)).Distinct()];
+            string[] places = [.. ofModel.Select(group => PlaceOf(group.Place)).Distinct()];
             Plot plot = new();
-            var texts = ofModel.GroupBy(group => group.Key.Task).ToList();
+            var texts = ofModel.GroupBy(group => group.Text).ToList();
             foreach (var (i, ofText) in texts.Index())
             {
                 var bars = plot.Add.Bars(
-                    ofText.Select(group => Array.IndexOf(places, PlaceOf(group.Key.Layers, group.Key.Tokens)) + ((i - ((texts.Count - 1) / 2.0)) * 0.8 / texts.Count)).ToArray(),
-                    ofText.Select(group => group.Average(Most)).ToArray());
+                    ofText.Select(group => Array.IndexOf(places, PlaceOf(group.Place)) + ((i - ((texts.Count - 1) / 2.0)) * 0.8 / texts.Count)).ToArray(),
+                    ofText.Select(group => group.Runs.Average(Most)).ToArray());
                 bars.LegendText = Shown(ofText.Key);
                 foreach (var bar in bars.Bars)
                 {
@@ -192,17 +197,17 @@ internal sealed class MemorisationStudy : IStudy
             page.Picture($"memorisation-{ofModel.Key}", plot);
         }
 
-        static IReadOnlyList<string> Lead(IGrouping<(string Model, string Task, string Method, string Layers, int Tokens, int Rank), FinishedRun> group) =>
+        static IReadOnlyList<string> Lead(Held group) =>
         [
-            group.Key.Model,
-            Shown(group.Key.Task),
-            $"{(group.Key.Method == "consreft" ? "ConsReFT" : "LoReFT")}, rank {group.Key.Rank}",
-            group.Key.Layers,
-            group.Key.Tokens == 1 ? "the last" : $"the last {group.Key.Tokens}",
+            group.Model,
+            Shown(group.Text),
+            $"{(group.Method == "consreft" ? "ConsReFT" : "LoReFT")}, rank {group.Place.Rank}",
+            group.Place.Layers,
+            group.Place.Tokens == 1 ? "the last" : $"the last {group.Place.Tokens}",
         ];
 
-        static string PlaceOf(string layers, int tokens) =>
-            $"{(layers == "all" ? "all layers" : $"layer {layers}")},\n{(tokens == 1 ? "1 token" : $"{tokens} tokens")}";
+        static string PlaceOf(Place place) =>
+            $"{(place.Layers == "all" ? "all layers" : $"layer {place.Layers}")},\n{(place.Tokens == 1 ? "1 token" : $"{place.Tokens} tokens")}";
 
         double Most(FinishedRun run) => lengths.Select(length => run[$"recalled_{length}"]).Where(double.IsFinite).Max();
 

@@ -142,11 +142,6 @@ internal sealed class QuestionsStudy : IStudy
 
     public void Report(ReportPage page, StudyContext context)
     {
-        if (context.Scope == Scope.Smoke)
-        {
-            return;
-        }
-
         foreach (var model in Models(context))
         {
             var rows = Ways.Select(way => (Way: way, Runs: Budget(context).Chosen(context, KeyOf(context, model, way)))).ToList();
@@ -212,7 +207,7 @@ internal sealed class QuestionsStudy : IStudy
         var (train, test, prompt, completion, epochs) = context.Scope switch
         {
             Scope.Smoke => (8, 8, 4, 8, 1),
-            Scope.Subset => (300, 100, 32, 128, 2),
+            Scope.Subset => (240, 100, 32, 128, 2),
             _ => (1200, 400, 32, 128, 5),
         };
         return (rate, seed) => RunKey.Of(

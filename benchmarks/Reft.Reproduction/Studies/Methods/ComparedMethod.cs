@@ -8,18 +8,16 @@ namespace Reft.Reproduction;
 internal sealed record ComparedMethod(string Name, string Title, RateFamily Family, Action<ReftModel, RunKey> Attach);
 
 /// <summary>
-/// Grids of learning rates. All have the same number of rates, a factor of about 3 apart, around what suits the family.
+/// Grids of learning rates, a factor of about 3 apart. All have the same number of rates. The head is trained at the same rate as
+/// the method, which bounds it from above for all.
 /// </summary>
 internal enum RateFamily
 {
-    /// <summary>Few numbers per layer: interventions, low-rank updates, biases.</summary>
-    FewNumbers,
+    /// <summary>Maps that act on activations or weights, and heads.</summary>
+    Maps,
 
-    /// <summary>A prefix or a head alone, which want larger steps.</summary>
-    LargeSteps,
-
-    /// <summary>Every weight.</summary>
-    AllWeights,
+    /// <summary>Vectors that begin where they do nothing or little, and have to move far: biases, scales, prefixes.</summary>
+    Vectors,
 }
 
 /// <summary>The methods that are compared.</summary>
@@ -37,16 +35,16 @@ internal static class ComparedMethods
     [
         Edit("loreft", "LoReFT", rank => Interventions.Loreft(rank)),
         Tuned("lora", "LoRA", () => Tuning.Lora(LoraRank, modules: LoraMaps)),
-        new("probe", "probe (head alone)", RateFamily.LargeSteps, (_, _) => { }),
-        Tuned("full", "full", Tuning.Full, RateFamily.AllWeights),
+        new("probe", "probe (head alone)", RateFamily.Maps, (_, _) => { }),
+        Tuned("full", "full", Tuning.Full),
         Edit("direft", "DiReFT", rank => Interventions.DireftPaper(rank, bias: true)),
         Edit("noreft", "NoReFT", rank => Interventions.Noreft(rank)),
         Edit("consreft", "ConsReFT", rank => Interventions.Consreft(rank)),
-        new("red", "RED", RateFamily.FewNumbers, (model, _) => model.Attach(
+        new("red", "RED", RateFamily.Vectors, (model, _) => model.Attach(
             new ReftSpec().At(Sites.MlpOutput(Layers.All), Positions.All, Interventions.Red()))),
         Tuned("dora", "DoRA", () => Tuning.Dora(LoraRank, modules: LoraMaps)),
-        Tuned("bitfit", "BitFit", Tuning.BitFit),
-        Tuned("prefix", "prefix tuning", () => Tuning.Prefix(10), RateFamily.LargeSteps),
+        Tuned("bitfit", "BitFit", Tuning.BitFit, RateFamily.Vectors),
+        Tuned("prefix", "prefix tuning", () => Tuning.Prefix(10), RateFamily.Vectors),
     ];
 
     public static ComparedMethod Named(string name) => All.Single(method => method.Name == name);
@@ -54,24 +52,23 @@ internal static class ComparedMethods
     /// <summary>The rates that are tried, the same number for all families.</summary>
     public static IReadOnlyList<string> Rates(RateFamily family, Scope scope)
     {
-        // The middle three of the full scope's five.
+        // The subset has the middle three of the full scope's five.
         string[] all = family switch
         {
-            RateFamily.FewNumbers => ["3e-4", "1e-3", "3e-3", "1e-2", "3e-2"],
-            RateFamily.LargeSteps => ["1e-3", "3e-3", "1e-2", "3e-2", "1e-1"],
-            _ => ["3e-5", "1e-4", "3e-4", "1e-3", "3e-3"],
+            RateFamily.Vectors => ["3e-4", "1e-3", "3e-3", "1e-2", "3e-2"],
+            _ => ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2"],
         };
         return scope switch { Scope.Full => all, Scope.Subset => all[1..4], _ => all[2..3] };
     }
 
     // The paper's places: the outputs of all layers, at the first and the last tokens, one set of parameters for both.
     private static ComparedMethod Edit(string name, string title, Func<int, ReftIntervention> intervention) =>
-        new(name, title, RateFamily.FewNumbers, (model, key) => model.Attach(
+        new(name, title, RateFamily.Maps, (model, key) => model.Attach(
             new ReftSpec()
                 .At(Sites.BlockOutput(Layers.All), Positions.Parse(key["positions"]), intervention(key.Count("rank")))
                 .Tied()));
 
     private static ComparedMethod Tuned(
-        string name, string title, Func<Tuning> tuning, RateFamily family = RateFamily.FewNumbers) =>
+        string name, string title, Func<Tuning> tuning, RateFamily family = RateFamily.Maps) =>
         new(name, title, family, (model, key) => model.AttachTuning(tuning(), key.Seed));
 }

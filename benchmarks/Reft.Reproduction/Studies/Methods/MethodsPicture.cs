@@ -68,7 +68,8 @@ internal static class MethodsPicture
             IntegerTicksOnly = true,
             LabelFormatter = power => $"1e{power:0}",
         };
-        plot.Axes.Margins(0.2, 0.1);
+        plot.Axes.Margins(0, 0.1);
+        plot.Axes.SetLimitsX(2.8, 7.4);
         plot.Title(task);
         plot.XLabel("trainable parameters, head apart");
         plot.YLabel("accuracy on the test split, %");

@@ -15,11 +15,11 @@ internal sealed class MethodsReport
         (_study, _context, _size) = (study, context, MethodsSize.Of(context.Scope));
         foreach (var model in Models)
         {
-            foreach (var task in Tasks(model))
+            foreach (var task in Sizes(model))
             {
                 foreach (var method in Methods(model))
                 {
-                    _cells.Add((model, task, method.Name), new MethodCell(study.Reported(model, task, method, context)));
+                    _cells.Add((model, task.Name, method.Name), new MethodCell(study.Reported(model, task, method, context)));
                 }
             }
         }
@@ -27,7 +27,10 @@ internal sealed class MethodsReport
 
     private static IEnumerable<string> Models => [StudyContext.Base, StudyContext.Large];
 
-    private IReadOnlyList<string> Tasks(string model) => model == StudyContext.Base ? _size.Tasks : _size.LargeTasks;
+    private IEnumerable<TaskSize> Sizes(string model) =>
+        model == StudyContext.Base ? _size.Tasks : _size.Tasks.Where(task => _size.LargeTasks.Contains(task.Name));
+
+    private IReadOnlyList<string> Tasks(string model) => [.. Sizes(model).Select(task => task.Name)];
 
     private IReadOnlyList<ComparedMethod> Methods(string model)
     {
@@ -116,7 +119,7 @@ internal sealed class MethodsReport
     private void Data(ReportPage page) => page.Table(
         "methods-data",
         ["task", "rows to train on", "development", "test", "the largest class, test", "steps"],
-        _size.Tasks.Select(task => _context.Runs.FirstOrDefault(run => run.Key.Task == task) is { } run
+        Tasks(StudyContext.Base).Select(task => _context.Runs.FirstOrDefault(run => run.Key.Task == task) is { } run
             ? (IReadOnlyList<string>)
             [
                 task, Count(run["train_rows"]), Count(run["dev_rows"]), Count(run["test_rows"]),
@@ -127,10 +130,9 @@ internal sealed class MethodsReport
     // Accuracy on the development split at each rate tried, the one chosen in bold.
     private void Rates(ReportPage page)
     {
-        var count = ComparedMethods.Rates(RateFamily.FewNumbers, _context.Scope).Count;
         page.Table(
             "methods-rates",
-            ["method", .. _size.Tasks],
+            ["method", .. Tasks(StudyContext.Base)],
             Methods(StudyContext.Base).Select(method => (IReadOnlyList<string>)
             [
                 method.Title,

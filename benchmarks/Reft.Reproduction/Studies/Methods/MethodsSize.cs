@@ -1,29 +1,30 @@
 namespace Reft.Reproduction;
 
+/// <summary>How much of a task is read.</summary>
+/// <param name="Name">The task.</param>
+/// <param name="TrainRows">The most rows to train on.</param>
+/// <param name="Epochs">How often.</param>
+/// <param name="MaxLength">Rows are cut to so many tokens.</param>
+internal sealed record TaskSize(string Name, int TrainRows, int Epochs, int MaxLength);
+
 /// <summary>How much of the comparison is run in a scope.</summary>
 internal sealed record MethodsSize
 {
-    public required IReadOnlyList<string> Tasks { get; init; }
+    public required IReadOnlyList<TaskSize> Tasks { get; init; }
 
     public required IReadOnlyList<string> Methods { get; init; }
 
-    /// <summary>Of the larger model, both a part of the above.</summary>
+    /// <summary>The names of those of the tasks, and of the methods, that the larger model does too.</summary>
     public required IReadOnlyList<string> LargeTasks { get; init; }
 
     public required IReadOnlyList<string> LargeMethods { get; init; }
 
-    public required int TrainRows { get; init; }
-
     /// <summary>The most rows of the development split, and of the test split.</summary>
     public required int HeldOutRows { get; init; }
 
-    public required int MaxLength { get; init; }
-
-    public required int Epochs { get; init; }
-
-    public required int BatchSize { get; init; }
-
     public required int Seeds { get; init; }
+
+    public int BatchSize { get; init; } = 16;
 
     /// <summary>Where the interventions of the ReFT family edit.</summary>
     public string Positions { get; init; } = "f7+l7";
@@ -37,42 +38,33 @@ internal sealed record MethodsSize
     {
         Scope.Smoke => new MethodsSize
         {
-            Tasks = [SmokeTask.Name],
+            Tasks = [new(SmokeTask.Name, 64, 2, 24)],
             Methods = ["loreft", "lora"],
             LargeTasks = [],
             LargeMethods = [],
-            TrainRows = 64,
             HeldOutRows = 32,
-            MaxLength = 24,
-            Epochs = 2,
             BatchSize = 8,
             Seeds = 1,
         },
         Scope.Subset => new MethodsSize
         {
-            Tasks = ["spam", "union-era", "opinion-words"],
-            Methods = [.. ComparedMethods.All.Select(method => method.Name)],
-            LargeTasks = ["spam", "union-era", "opinion-words"],
+            Tasks = [new("spam", 1200, 2, 48), new("union-era", 1200, 2, 48), new("opinion-words", 3000, 2, 16)],
+            Methods = AllMethods,
+            LargeTasks = ["spam", "opinion-words"],
             LargeMethods = ["loreft", "direft", "lora", "probe", "full"],
-            TrainRows = 640,
             HeldOutRows = 500,
-            MaxLength = 64,
-            Epochs = 3,
-            BatchSize = 16,
             Seeds = 3,
         },
         _ => new MethodsSize
         {
-            Tasks = ["spam", "union-era", "opinion-words"],
-            Methods = [.. ComparedMethods.All.Select(method => method.Name)],
+            Tasks = [new("spam", 3000, 4, 96), new("union-era", 3000, 4, 96), new("opinion-words", 5000, 6, 16)],
+            Methods = AllMethods,
             LargeTasks = ["spam", "union-era", "opinion-words"],
-            LargeMethods = [.. ComparedMethods.All.Select(method => method.Name)],
-            TrainRows = 3000,
+            LargeMethods = AllMethods,
             HeldOutRows = 1000,
-            MaxLength = 192,
-            Epochs = 4,
-            BatchSize = 16,
             Seeds = 5,
         },
     };
+
+    private static string[] AllMethods => [.. ComparedMethods.All.Select(method => method.Name)];
 }

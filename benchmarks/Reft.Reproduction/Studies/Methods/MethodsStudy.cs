@@ -38,7 +38,7 @@ internal sealed class MethodsStudy : IStudy
                 }
 
                 if (context.Folders.ContainsKey(StudyContext.Large)
-                    && size.LargeTasks.Contains(task) && size.LargeMethods.Contains(method.Name))
+                    && size.LargeTasks.Contains(task.Name) && size.LargeMethods.Contains(method.Name))
                 {
                     foreach (var seed in Enumerable.Range(1, size.Seeds))
                     {
@@ -51,7 +51,7 @@ internal sealed class MethodsStudy : IStudy
     }
 
     /// <summary>The rate that did best on the development split; null until all are tried. Of equal ones that of the lower loss.</summary>
-    public string? ChosenRate(string task, ComparedMethod method, StudyContext context)
+    public string? ChosenRate(TaskSize task, ComparedMethod method, StudyContext context)
     {
         var tried = Tried(task, method, context);
         return tried.Any(rate => rate.Run is null)
@@ -60,7 +60,7 @@ internal sealed class MethodsStudy : IStudy
     }
 
     /// <summary>The rates, and their runs where they are finished.</summary>
-    public IReadOnlyList<(string Rate, FinishedRun? Run)> Tried(string task, ComparedMethod method, StudyContext context)
+    public IReadOnlyList<(string Rate, FinishedRun? Run)> Tried(TaskSize task, ComparedMethod method, StudyContext context)
     {
         var size = MethodsSize.Of(context.Scope);
         return
@@ -71,7 +71,7 @@ internal sealed class MethodsStudy : IStudy
     }
 
     /// <summary>The runs that are reported, by seed; empty until the rate is chosen.</summary>
-    public IReadOnlyList<FinishedRun> Reported(string model, string task, ComparedMethod method, StudyContext context)
+    public IReadOnlyList<FinishedRun> Reported(string model, TaskSize task, ComparedMethod method, StudyContext context)
     {
         var size = MethodsSize.Of(context.Scope);
         return ChosenRate(task, method, context) is { } rate
@@ -128,19 +128,19 @@ internal sealed class MethodsStudy : IStudy
 
     public void Report(ReportPage page, StudyContext context) => new MethodsReport(this, context).Write(page);
 
-    private RunKey Key(string model, string task, ComparedMethod method, string rate, long seed, MethodsSize size) =>
+    private RunKey Key(string model, TaskSize task, ComparedMethod method, string rate, long seed, MethodsSize size) =>
         RunKey.Of(
             Name,
             model,
-            task,
+            task.Name,
             method.Name,
             seed,
             ("lr", rate),
-            ("epochs", Text(size.Epochs)),
+            ("epochs", Text(task.Epochs)),
             ("batch", Text(size.BatchSize)),
-            ("rows", Text(size.TrainRows)),
+            ("rows", Text(task.TrainRows)),
             ("heldout", Text(size.HeldOutRows)),
-            ("tokens", Text(size.MaxLength)),
+            ("tokens", Text(task.MaxLength)),
             ("positions", size.Positions),
             ("rank", Text(size.Rank)),
             ("dtype", size.Dtype.ToString()));
