@@ -113,8 +113,9 @@ internal sealed class LatencyStudy : IStudy
             foreach (var (i, way) in ways.Index())
             {
                 double middle = run[$"ratio {way.Name}"];
-                plot.Add.Line(i, run[$"low {way.Name}"], i, run[$"high {way.Name}"]).LineWidth = 2;
-                plot.Add.Marker(i, middle);
+                var line = plot.Add.Line(i, run[$"low {way.Name}"], i, run[$"high {way.Name}"]);
+                (line.LineWidth, line.LineColor) = (2, Colors.SteelBlue);
+                plot.Add.Marker(i, middle, color: Colors.SteelBlue);
             }
 
             plot.Add.HorizontalLine(1, 1, Colors.Gray, LinePattern.Dashed);
@@ -137,7 +138,7 @@ internal sealed class LatencyStudy : IStudy
         int[] counts = [.. new[] { 1, 2, layers / 2, layers }.Distinct().Where(count => count >= 1)];
         return
         [
-            .. counts.Select(count => new TimedWay($"{count} layers", $"LoReFT on the prompt, rank 4, f5+l5, {count} {(count == 1 ? "layer" : "layers")}", model => model.Attach(Spec(Layers.Range(0, count), "f5+l5", 4)))),
+            .. counts.Select(count => new TimedWay(Counted(count), $"LoReFT on the prompt, rank 4, f5+l5, {Counted(count)}", model => model.Attach(Spec(Layers.Range(0, count), "f5+l5", 4)))),
             .. new[] { 1, 16, 64 }.Select(rank => new TimedWay($"rank {rank}", $"LoReFT on the prompt, rank {rank}, f5+l5, all layers", model => model.Attach(Spec(Layers.All, "f5+l5", rank)))),
             .. new[] { "f1+l1", "f11+l11" }.Select(where => new TimedWay(where, $"LoReFT on the prompt, rank 4, {where}, all layers", model => model.Attach(Spec(Layers.All, where, 4)))),
             .. QuestionsStudy.Timed
@@ -145,6 +146,8 @@ internal sealed class LatencyStudy : IStudy
                 .Select(way => new TimedWay(way.Name, $"{way.Shown}{(way.Reft is { } edits ? $", rank {edits.Rank}" : "")}{(way.LoraRank is { } rank ? $", LoRA's rank {rank}" : "")}", model => way.AttachTo(model, 1))),
         ];
     }
+
+    private static string Counted(int layers) => layers == 1 ? "1 layer" : $"{layers} layers";
 
     private static ReftSpec Spec(Layers layers, string where, int rank) =>
         new ReftSpec().At(Sites.BlockOutput(layers), Positions.Parse(where), Interventions.Loreft(rank), tying: ParameterTying.Tied);

@@ -42,9 +42,9 @@ internal sealed class MemorisationStudy : IStudy
         }
 
         var full = context.Scope == Scope.Full;
-        var lengths = full ? "2,4,8,16,32,64,128,256" : "2,4,8,16,32,64";
-        var rates = full ? "0.003,0.01,0.03,0.1" : "0.01,0.03,0.1";
-        var steps = full ? 1500 : 150;
+        var lengths = full ? "2,4,8,16,32,64,128,256" : "2,4,8,16,32";
+        var rates = full ? "0.01,0.03,0.1,0.3" : "0.03,0.1,0.3";
+        var steps = full ? 1500 : 200;
         return
         [
             .. from model in context.Models
