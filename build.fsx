@@ -5,6 +5,7 @@
 #load "build/Shell.fsx"
 #load "build/Packages.fsx"
 #load "build/Vocabularies.fsx"
+#load "build/Datasets.fsx"
 #load "build/Tests.fsx"
 #load "build/DocsCheck.fsx"
 #load "build/PackCheck.fsx"
@@ -41,6 +42,34 @@ let test long =
 let quickstart () =
     Shell.dotnet [ "run"; "--project"; "examples/Quickstart"; "-c"; "Release" ]
 
+let private reproduction arguments =
+    Shell.dotnet
+        [ "run"
+          "--project"
+          "benchmarks/Reft.Reproduction"
+          "-c"
+          "Release"
+          "--"
+          yield! arguments ]
+
+/// Runs that are done already are not done again, so that a stopped command goes on; a failed run leaves its cell empty.
+let reproduce () =
+    try
+        reproduction [ "run"; "--scope"; "subset"; "--jobs"; "2" ]
+    finally
+        reproduction [ "report"; "--scope"; "subset" ]
+
+/// The reproduction on invented rows, twice, since the second time nothing may be left to do; and its report.
+let reproduceSmoke () =
+    let results = Shell.emptyFolder "reproduction-smoke"
+
+    let page = Path.Combine(results, "page.md")
+    File.Copy(Shell.at "docs/reproduction.md", page)
+    let settings = [ "--scope"; "smoke"; "--results"; results ]
+    reproduction ("run" :: "--jobs" :: "2" :: settings)
+    reproduction ("run" :: "--resumed" :: settings)
+    reproduction ("report" :: "--page" :: page :: settings)
+
 let examples () =
     for script in Shell.filesIn "examples" "*.fsx" SearchOption.TopDirectoryOnly do
         printfn $"{script}"
@@ -57,6 +86,8 @@ let examples () =
             printfn $"{project}"
             // They are built already, and to look at each again takes longer than some of them run.
             Shell.dotnet [ "run"; "--no-build"; "--project"; project; "-c"; "Release" ]
+
+    reproduceSmoke ()
 
 let format () =
     Shell.dotnet [ "fantomas"; "src"; "tests"; "examples"; "benchmarks"; "build"; "build.fsx" ]
@@ -97,6 +128,11 @@ let targets =
       "format", "format F# and C# sources", [ "restore" ], format
       "format-check", "fail if a source is not formatted", [ "restore" ], formatCheck
       "examples", "run every example script and project", [ "build" ], examples
+      "install-datasets", "install the data of the reproduction, by npm", [], Datasets.install
+      "reproduce",
+      "run the paper's experiments at small scale and write docs/reproduction.md",
+      [ "build"; "install-datasets" ],
+      reproduce
       "docs-check", "compile every code block of README.md and docs/", [ "build" ], DocsCheck.run
       "bench", "run all benchmarks", [ "build" ], bench
       "pack", "pack the packages and the tool, and check them as a user would", [ "build" ], PackCheck.run ]

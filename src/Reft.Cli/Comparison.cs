@@ -34,7 +34,10 @@ internal sealed record Comparison(IReadOnlyList<ComparedMethod> Methods)
     [
         ("loss", "held-out loss", run => run.Loss, "0.0000"),
         ("accuracy", "accuracy", run => run.Accuracy, "0.0000"),
+        ("f1", "F1", run => run.F1, "0.0000"),
+        ("matthews", "Matthews", run => run.Matthews, "0.0000"),
         ("pearson", "Pearson", run => run.Pearson, "0.0000"),
+        ("spearman", "Spearman", run => run.Spearman, "0.0000"),
         ("seconds", "seconds", run => run.Seconds, "0.0"),
         ("peak_memory_bytes", "peak MB", run => run.PeakMemoryBytes, "0"),
     ];

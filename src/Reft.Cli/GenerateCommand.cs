@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json;
 
 namespace Reft.Cli;
 
@@ -24,20 +25,22 @@ internal static class GenerateCommand
         "--batch-size", "N", "Rows that are computed together.", 8, Values.IntegerFrom(1));
 
     private static readonly Option<bool> Json = CommonOptions.Json(
-        """{"token_ids": [the new tokens], "text": …} for the prompt, too, rather than its text,""");
+        """{"token_ids": [the new tokens], "text": …, "finish": …} for the prompt, too, rather than its text,""");
 
     public static Command Create()
     {
         var command = CommonOptions.Command(
             "generate",
-            "Generate greedily after a prompt, or after each row of a file.",
-            [.. Model.Which, Adapter, Prompt, Input, .. RowOptions.All, MaxNewTokens, IgnoreEos, BatchSize, .. Model.How, Json]);
+            "Generate after a prompt, or after each row of a file: greedily, by sampling or by beam search.",
+            [.. Model.Which, Adapter, Prompt, Input, .. RowOptions.All, MaxNewTokens, IgnoreEos, .. DecodingOptions.All, BatchSize, .. Model.How, Json]);
         command.Validators.Add(result =>
         {
             if ((result.GetResult(Prompt) is null) == (result.GetResult(Input) is null))
             {
                 result.AddError("Expected either --prompt TEXT or --input FILE.");
             }
+
+            DecodingOptions.Check(result);
         });
         command.SetAction(RunAsync);
         return command;
@@ -56,15 +59,26 @@ internal static class GenerateCommand
                 $"--prompt: {model.TokenizerProblem ?? "the model's folder holds no tokenizer.json or tokenizer.model"}; text cannot be read: give rows of token ids by --input");
         }
 
-        var options = new GenerationOptions
+        var options = DecodingOptions.Apply(parsed, new GenerationOptions
         {
             MaxNewTokens = parsed.GetValue(MaxNewTokens),
             IgnoreEos = parsed.GetValue(IgnoreEos),
             BatchSize = parsed.GetValue(BatchSize),
-        };
+        });
 
         if (parsed.GetValue(Prompt) is { } prompt && !parsed.GetValue(Json))
         {
+            if (DecodingOptions.SearchesBeams(parsed))
+            {
+                var best = model.Generate(prompt, options);
+                foreach (var text in best.Alternatives.Prepend(best))
+                {
+                    output.Line(text.Text ?? "");
+                }
+
+                return ExitCode.Success;
+            }
+
             await foreach (var piece in model.GenerateStreamAsync(prompt, options).ConfigureAwait(false))
             {
                 output.Text(piece.Text ?? "");
@@ -77,9 +91,36 @@ internal static class GenerateCommand
         await RowDisplay.ShowAsync("generated", rows.Count, model.GenerateRows(rows, options), result =>
             output.JsonLine(json =>
             {
-                json.WriteNumbers("token_ids", result.TokenIds);
-                json.WriteString("text", result.Text);
+                Write(json, result);
+                if (result.Alternatives.Count > 0)
+                {
+                    json.WriteStartArray("alternatives");
+                    foreach (var other in result.Alternatives)
+                    {
+                        json.WriteStartObject();
+                        Write(json, other);
+                        json.WriteEndObject();
+                    }
+
+                    json.WriteEndArray();
+                }
             })).ConfigureAwait(false);
         return ExitCode.Success;
+    }
+
+    private static void Write(Utf8JsonWriter json, GenerationResult result)
+    {
+        json.WriteNumbers("token_ids", result.TokenIds);
+        json.WriteString("text", result.Text);
+        json.WriteString("finish", result.FinishReason switch
+        {
+            FinishReason.EndToken => "end",
+            FinishReason.StopString => "stop",
+            _ => "length",
+        });
+        if (result.Score is { } score)
+        {
+            json.WriteNumber("score", score);
+        }
     }
 }

@@ -3,12 +3,15 @@ using System.CommandLine;
 namespace Reft.Cli;
 
 /// <summary>The options that say which model a command loads and how: the same ones in every command.</summary>
-internal sealed class ModelChoice
+/// <param name="required">Whether the command cannot do anything without a model.</param>
+internal sealed class ModelChoice(bool required = true)
 {
-    private readonly Option<string> _name = Values.Required(
-        "--model",
-        "DIR|ORG/NAME",
-        "The model: a Hugging Face folder with config.json and safetensors weights, or a name on the hub.");
+    private readonly Option<string> _name = new("--model")
+    {
+        HelpName = "DIR|ORG/NAME",
+        Description = "The model: a Hugging Face folder with config.json and safetensors weights, or a name on the hub.",
+        Required = required,
+    };
 
     private readonly HubChoice _hub = new();
     private readonly Option<string?> _dtype = Dtype();
@@ -27,6 +30,12 @@ internal sealed class ModelChoice
 
     /// <summary>What is put on it, where numbers and their format do not matter.</summary>
     public Option Lora => _lora;
+
+    /// <summary>What the user calls the model; null where none is given.</summary>
+    public string? Name(ParseResult parsed) => parsed.GetValue(_name);
+
+    /// <summary>Whether the command line says what numbers it computes in.</summary>
+    public bool HasDtype(ParseResult parsed) => parsed.GetValue(_dtype) is not null;
 
     /// <summary>The model's folder; a name on the hub is fetched into the cache, which stderr shows.</summary>
     /// <param name="parsed">The command line.</param>

@@ -33,6 +33,9 @@ internal static class RowOptions
     /// <summary>Those of a command that reads each row once.</summary>
     public static IEnumerable<Option> WithoutStream => All.Where(option => option != Stream);
 
+    /// <summary>Those of a command whose rows have no text to make.</summary>
+    public static IEnumerable<Option> WithoutTemplate => All.Where(option => option != Template && option != CompletionTemplate);
+
     /// <summary>How a command line says that rows are read.</summary>
     /// <exception cref="ArgumentException">The template is none.</exception>
     public static DataOptions Read(ParseResult parsed) =>

@@ -230,9 +230,9 @@ internal static class SweepCommand
     private static Option<string?> MetricOption()
     {
         var option = Values.Text(
-            "--metric", "loss|accuracy|pearson", "What is compared, of the held-out rows: the smallest loss, or the greatest of the others.");
+            "--metric", "loss|accuracy|f1|matthews|pearson|spearman", "What is compared, of the held-out rows: the smallest loss, or the greatest of the others.");
         option.DefaultValueFactory = _ => "loss";
-        option.AcceptOnlyFromAmong("loss", "accuracy", "pearson");
+        option.AcceptOnlyFromAmong("loss", "accuracy", "f1", "matthews", "pearson", "spearman");
         return option;
     }
 

@@ -48,7 +48,10 @@ internal sealed record TrainOutcome(
         json.WriteNumberOrNull("before", Before?.Loss);
         json.WriteNumberOrNull("after", After?.Loss);
         WritePair(json, "accuracy", Before?.Accuracy, After?.Accuracy);
+        WritePair(json, "f1", Before?.F1, After?.F1);
+        WritePair(json, "matthews", Before?.Matthews, After?.Matthews);
         WritePair(json, "pearson", Before?.Pearson, After?.Pearson);
+        WritePair(json, "spearman", Before?.Spearman, After?.Spearman);
         json.WriteEndObject();
         json.WriteNumber("trainable_parameters", Described.TrainableParameters);
         if (Described.Classifier is { } head)
@@ -77,7 +80,10 @@ internal sealed record TrainOutcome(
             $"loss            {Result.History[0].Loss:0.0000} → {Result.FinalLoss:0.0000}",
             .. Changed("held-out loss", Before?.Loss, After?.Loss),
             .. Changed("accuracy", Before?.Accuracy, After?.Accuracy),
+            .. Changed("F1", Before?.F1, After?.F1),
+            .. Changed("Matthews", Before?.Matthews, After?.Matthews),
             .. Changed("Pearson", Before?.Pearson, After?.Pearson),
+            .. Changed("Spearman", Before?.Spearman, After?.Spearman),
             $"trained         {Described.TrainableParameters:N0} parameters, {Described.TrainablePercent:0.####} % of {Described.BaseParameters:N0}",
             .. Described.Classifier is { } head ? (FormattableString[])[$"head            {head}"] : [],
             $"rows            {Result.TrainedRows}, and {Result.SkippedRows} skipped",

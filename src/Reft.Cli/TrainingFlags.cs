@@ -64,7 +64,7 @@ internal static class TrainingFlags
     private static readonly Option<string?> Best = Checked(
         "--best",
         "METRIC[:min|max]",
-        "Save the parameters with the best held-out loss (min), accuracy or pearson (max), in place of the last ones.",
+        "Save the parameters with the best held-out loss (min), accuracy, f1, matthews, pearson or spearman (max), in place of the last ones.",
         text => ReadBest(text, null));
 
     private static readonly Option<int?> EarlyStopping = Values.Optional(

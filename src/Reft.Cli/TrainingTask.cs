@@ -5,8 +5,20 @@ namespace Reft.Cli;
 /// <summary>What a held-out measurement gives.</summary>
 /// <param name="Loss">The mean loss.</param>
 /// <param name="Accuracy">The share of right labels, of labelled rows.</param>
-/// <param name="Pearson">Pearson's correlation, of a regression.</param>
-internal sealed record HeldOutScore(double Loss, double? Accuracy = null, double? Pearson = null);
+internal sealed record HeldOutScore(double Loss, double? Accuracy = null)
+{
+    /// <summary>F1, of labelled rows.</summary>
+    public double? F1 { get; init; }
+
+    /// <summary>Matthews' correlation, of rows with one label each.</summary>
+    public double? Matthews { get; init; }
+
+    /// <summary>Pearson's correlation, of a regression.</summary>
+    public double? Pearson { get; init; }
+
+    /// <summary>Spearman's, of a regression.</summary>
+    public double? Spearman { get; init; }
+}
 
 /// <summary>What <c>reft train</c> trains for: its rows, and how they are learnt and measured.</summary>
 internal abstract class TrainingTask : IDisposable
@@ -90,7 +102,12 @@ internal sealed class LabelTask(
     public override int? HeldOutCount => heldOut?.Count;
 
     public override IReadOnlyList<string> Metrics { get; } =
-        ["loss", problem == ClassifierProblem.Regression ? "pearson" : "accuracy"];
+        problem switch
+        {
+            ClassifierProblem.SingleLabel => ["loss", "accuracy", "f1", "matthews"],
+            ClassifierProblem.MultiLabel => ["loss", "accuracy", "f1"],
+            _ => ["loss", "pearson", "spearman"],
+        };
 
     // Decided before the first run: the head that a run attaches is not the folder's own.
     private bool? _own;
@@ -117,7 +134,13 @@ internal sealed class LabelTask(
     public override HeldOutScore Measure(ReftModel model, TrainingOptions options, CancellationToken stop)
     {
         var found = model.EvaluateClassifier(heldOut!, options.BatchSize, options.MaxLength, stop);
-        return new HeldOutScore(found.Loss, found.Accuracy, found.Pearson);
+        return new HeldOutScore(found.Loss, found.Accuracy)
+        {
+            F1 = found.F1,
+            Matthews = found.Matthews,
+            Pearson = found.Pearson,
+            Spearman = found.Spearman,
+        };
     }
 
     public override Task<TrainingResult> FitAsync(

@@ -55,6 +55,9 @@ internal static class Values
             AllowMultipleArgumentsPerToken = false,
         };
 
+    /// <summary>Texts, one for each time it is given.</summary>
+    public static Option<string[]> Texts(string name, string help, string description) => Pairs(name, help, description);
+
     /// <summary>Reads <c>KEY=VALUE</c>.</summary>
     public static KeyValuePair<string, string> Pair(string text) =>
         text.IndexOf('=', StringComparison.Ordinal) is > 0 and var middle

@@ -7,7 +7,8 @@ namespace Reft;
 public sealed record BestModel
 {
     /// <summary>
-    /// One that an evaluation gives: <c>loss</c>; of labels also <c>accuracy</c>, of numbers also <c>pearson</c>.
+    /// One that an evaluation gives: <c>loss</c>; of labels also <c>accuracy</c> and <c>f1</c>, and <c>matthews</c>
+    /// where one of them is right; of numbers <c>pearson</c> and <c>spearman</c>.
     /// </summary>
     public string Metric { get; init; } = "loss";
 

@@ -93,6 +93,21 @@ public sealed record ClassifierEvaluation
     /// <summary>The share of rows whose label, or whose every label, is right; null in a regression.</summary>
     public double? Accuracy { get; init; }
 
+    /// <summary>
+    /// F1: of the second label where there are two (the positive one, as in GLUE), the mean over the labels that occur where there
+    /// are more (macro), over all decisions where several labels may hold (micro); null in a regression.
+    /// </summary>
+    public double? F1 { get; init; }
+
+    /// <summary>
+    /// Matthews' correlation of right and predicted labels; 0 where either are all the same, null where several labels may hold
+    /// and in a regression.
+    /// </summary>
+    public double? Matthews { get; init; }
+
     /// <summary>Pearson's correlation in a regression; null where targets or predictions do not vary.</summary>
     public double? Pearson { get; init; }
+
+    /// <summary>Spearman's correlation in a regression; null where targets or predictions do not vary.</summary>
+    public double? Spearman { get; init; }
 }

@@ -141,7 +141,10 @@ public sealed partial class ReftModel
             Rows = found.Rows,
             Loss = found.Loss,
             Accuracy = found.Accuracy.ToNullable(),
+            F1 = found.F1.ToNullable(),
+            Matthews = found.Matthews.ToNullable(),
             Pearson = found.Pearson.ToNullable(),
+            Spearman = found.Spearman.ToNullable(),
         };
     }
 
@@ -150,12 +153,8 @@ public sealed partial class ReftModel
     /// <param name="batchSize">Rows that are computed together.</param>
     /// <exception cref="InvalidOperationException">The model has no classification head.</exception>
     /// <exception cref="InvalidDataException">A row has no text and no ids, or ids that the model has not.</exception>
-    public IEnumerable<Classification> Classify(IEnumerable<LabelledRow> rows, int batchSize = 8)
-    {
-        CheckBatchSize(batchSize);
-        NeededClassifier();
-        return rows.Chunk(batchSize).SelectMany((chunk, number) => ClassifyBatch(chunk, number * batchSize));
-    }
+    public IEnumerable<Classification> Classify(IEnumerable<LabelledRow> rows, int batchSize = 8) =>
+        Classify(rows, batchSize, Config.ContextLength);
 
     /// <summary>What the model predicts of a text, or of two.</summary>
     /// <exception cref="InvalidOperationException">The model has no classification head.</exception>
@@ -171,12 +170,20 @@ public sealed partial class ReftModel
             ? Classify(text, textPair).Value!.Value
             : throw new InvalidOperationException("the model's head predicts labels and no number: use Classify");
 
-    private Classification[] ClassifyBatch(LabelledRow[] rows, int first)
+    /// <summary>The same with rows cut as <see cref="EvaluateClassifier"/> cuts them.</summary>
+    internal IEnumerable<Classification> Classify(IEnumerable<LabelledRow> rows, int batchSize, int maxLength)
+    {
+        CheckBatchSize(batchSize);
+        NeededClassifier();
+        return rows.Chunk(batchSize).SelectMany((chunk, number) => ClassifyBatch(chunk, number * batchSize, maxLength));
+    }
+
+    private Classification[] ClassifyBatch(LabelledRow[] rows, int first, int maxLength)
     {
         using var work = _gate.Read();
         using var scope = torch.NewDisposeScope();
         var classifier = NeededClassifier();
-        var examples = rows.Select((row, i) => _encoder.EncodeRow(row, first + i, Config.ContextLength, null));
+        var examples = rows.Select((row, i) => _encoder.EncodeRow(row, first + i, maxLength, null));
         var batch = Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList());
         return [.. Core.Classify.logits(Bound(), classifier, Model, batch).Select(
             (logits, i) => Predicted(classifier.Task, Finite(logits, rows[i].Source ?? $"row {first + i}")))];

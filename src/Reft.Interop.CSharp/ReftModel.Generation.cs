@@ -36,19 +36,27 @@ public sealed partial class ReftModel
         [.. GenerateRows(promptIds.Select(ids => new DataRow { InputIds = ids }), options)];
 
     /// <summary>
-    /// What the model says after the prompt of each row, in order and lazily: a batch is computed when its first row is
-    /// asked for.
+    /// What the model says after the prompt of each row, in order and lazily. The rows of
+    /// <see cref="GenerationOptions.BucketWindow"/> batches are read when the first of them is asked for; a batch, of prompts
+    /// of about the same length among these, is computed when the first of its rows is.
     /// </summary>
-    /// <exception cref="InvalidDataException">A row is not of a form to generate from: the message names it and its field.</exception>
-    /// <exception cref="ArgumentException">A prompt and the new tokens do not fit the model's context.</exception>
+    /// <exception cref="InvalidDataException">
+    /// A row is not of a form to generate from: the message names it and its field. Or the model has no tokenizer, and an
+    /// option needs one.
+    /// </exception>
+    /// <exception cref="ArgumentException">
+    /// A prompt and the new tokens do not fit the model's context, or an option means nothing: the message names it.
+    /// </exception>
+    /// <exception cref="InvalidOperationException">The options forbid every token, or the model's logits are not numbers.</exception>
     public IEnumerable<GenerationResult> GenerateRows(IEnumerable<DataRow> rows, GenerationOptions? options = null)
     {
         options ??= new GenerationOptions();
-        Check(options);
+        var setup = SetupOf(options);
+        var window = (int)Math.Min(int.MaxValue, (long)options.BatchSize * options.BucketWindow);
         return rows
             .Select((row, i) => PromptOf(row, i, options))
-            .Chunk(options.BatchSize)
-            .SelectMany((prompts, chunk) => Complete(prompts, chunk * options.BatchSize, options));
+            .Chunk(window)
+            .SelectMany((prompts, number) => InBuckets(prompts, number * window, options, setup));
     }
 
     /// <summary>
@@ -85,19 +93,8 @@ public sealed partial class ReftModel
         }
     }
 
-    private void Check(GenerationOptions options)
-    {
-        CheckBatchSize(options.BatchSize);
-        if (options.MaxNewTokens < 0)
-        {
-            throw new ArgumentException($"expected MaxNewTokens of 0 or more, found {options.MaxNewTokens}", nameof(options));
-        }
-
-        foreach (var id in options.StopIds.Where(id => id < 0 || id >= Config.VocabularySize))
-        {
-            throw new ArgumentException($"expected StopIds of 0 … {Config.VocabularySize - 1}, found {id}", nameof(options));
-        }
-    }
+    private DecodingSetup SetupOf(GenerationOptions options) =>
+        new(options, Config.VocabularySize, EndIds(), Tokenizer?.Value, TokenizerProblem);
 
     private Core.Example PromptOf(DataRow row, int index, GenerationOptions options)
     {
@@ -115,41 +112,59 @@ public sealed partial class ReftModel
     private int LimitOf(Core.Example prompt, GenerationOptions options) =>
         options.MaxNewTokens ?? Math.Min(Config.ContextLength - prompt.Ids.Length, DefaultNewTokens);
 
-    private Core.GenerateOptions Decoding(int limit, GenerationOptions options) =>
-        new(limit, options.StopIds.Concat(options.IgnoreEos ? [] : EndIds()).ToFSharpList(), Core.PaddingSide.Left);
+    private IEnumerable<GenerationResult> InBuckets(
+        Core.Example[] prompts, int firstRow, GenerationOptions options, DecodingSetup setup)
+    {
+        var results = new GenerationResult?[prompts.Length];
+        var batches = LengthBuckets.Of(
+            [.. prompts.Select(prompt => prompt.Ids.Length)], [.. prompts.Select(prompt => LimitOf(prompt, options))], options.BatchSize);
+        var batchOf = batches.SelectMany(batch => batch.Select(row => (row, batch))).ToDictionary(pair => pair.row, pair => pair.batch);
+        for (var row = 0; row < prompts.Length; row++)
+        {
+            if (results[row] is null)
+            {
+                Complete(prompts, batchOf[row], firstRow, options, setup, results);
+            }
 
-    private GenerationResult[] Complete(Core.Example[] prompts, int firstRow, GenerationOptions options)
+            yield return results[row]!;
+            results[row] = null;
+        }
+    }
+
+    private void Complete(
+        Core.Example[] prompts, int[] batch, int firstRow, GenerationOptions options, DecodingSetup setup, GenerationResult?[] results)
     {
         using var work = _gate.Read();
         using var scope = torch.NewDisposeScope();
-        using var generating = new GenerationWatch(Config.Family, prompts.Length, _logger);
-        var sources = new SourceRuns(options.Sources);
-        var results = new GenerationResult[prompts.Length];
-
-        // Rows of one limit run together: what a row says must not depend on how long the others' prompts are.
-        foreach (var group in Enumerable.Range(0, prompts.Length).GroupBy(row => LimitOf(prompts[row], options)))
+        using var generating = new GenerationWatch(Config.Family, batch.Length, _logger);
+        int[] rows = [.. batch.Select(row => firstRow + row)];
+        var examples = batch.Select(row => prompts[row]).ToFSharpList();
+        var bound = new SourceRuns(options.Sources).Give(Bound(), rows, Model.Device);
+        var limits = setup.Limits(LimitOf(prompts[batch[0]], options));
+        var generated = setup.Beams is { } beams
+            ? Core.Generate.beams(beams, setup.For(rows), limits, bound, Model, examples)
+            : Core.Generate.rows(setup.For(rows), limits, bound, Model, examples).Select(row => new[] { row });
+        foreach (var (row, texts) in batch.Zip(generated))
         {
-            var bound = sources.Give(Bound(), [.. group.Select(row => firstRow + row)], Model.Device);
-            var completions = Core.Generate.completeRows(
-                Decoding(group.Key, options), bound, Model, group.Select(row => prompts[row]).ToFSharpList());
-            foreach (var (row, ids) in group.Zip(completions))
-            {
-                results[row] = new GenerationResult(ids, Tokenizer?.Decode(ids));
-                generating.Add(results[row].TokenIds.Count);
-            }
+            var found = texts.Select(text => setup.Result(text, Tokenizer)).ToArray();
+            results[row] = found[0] with { Alternatives = found[1..] };
+            generating.Add(found[0].TokenIds.Count);
         }
-
-        return results;
     }
 
     private IAsyncEnumerable<GeneratedPiece> Stream(DataRow row, GenerationOptions options, CancellationToken cancellationToken)
     {
-        Check(options);
-        return Stream(PromptOf(row, 0, options), options, cancellationToken);
+        if (options.Beams is { Count: > 1 })
+        {
+            throw new ArgumentException(
+                "expected no Beams in a stream, found some: a beam search knows its text only at its end; use Generate", nameof(options));
+        }
+
+        return Stream(PromptOf(row, 0, options), options, SetupOf(options), cancellationToken);
     }
 
     private async IAsyncEnumerable<GeneratedPiece> Stream(
-        Core.Example prompt, GenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
+        Core.Example prompt, GenerationOptions options, DecodingSetup setup, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var pieces = Channel.CreateUnbounded<GeneratedPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         var work = _gate.Read();
@@ -161,7 +176,7 @@ public sealed partial class ReftModel
 #pragma warning disable CA1031 // Whatever goes wrong is the reader's outcome.
                 try
                 {
-                    Produce(prompt, options, pieces.Writer, stop.Token);
+                    Produce(prompt, options, setup, pieces.Writer, stop.Token);
                     pieces.Writer.Complete();
                 }
                 catch (Exception e)
@@ -189,25 +204,38 @@ public sealed partial class ReftModel
         }
     }
 
-    private void Produce(Core.Example prompt, GenerationOptions options, ChannelWriter<GeneratedPiece> pieces, CancellationToken stop)
+    private void Produce(
+        Core.Example prompt, GenerationOptions options, DecodingSetup setup, ChannelWriter<GeneratedPiece> pieces, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
         using var scope = torch.NewDisposeScope();
         var bound = new SourceRuns(options.Sources).Give(Bound(), [0], Model.Device);
-        var decoding = Decoding(LimitOf(prompt, options), options);
+        var limits = setup.Limits(LimitOf(prompt, options));
         var decoder = Tokenizer?.Value.Stream(true);
-        var count = 0;
+        var shown = new StopTextStream(setup.Stop);
+        var ids = new List<int>();
         using var generating = new GenerationWatch(Config.Family, 1, _logger);
-        foreach (var token in Core.Generate.greedyRows(decoding, bound, Model, new[] { prompt }.ToFSharpList()))
+        foreach (var token in Core.Generate.tokens(setup.For([0], stopping: false), limits, bound, Model, new[] { prompt }.ToFSharpList()))
         {
-            var isLast = ++count == decoding.MaxNewTokens || decoding.StopIds.Contains(token.Id);
+            ids.Add(token.Id);
             generating.Add(1);
-            pieces.TryWrite(new GeneratedPiece(
-                token.Id, decoder is null ? null : decoder.Push(token.Id) + (isLast ? decoder.Flush() : "")));
-            if (!isLast)
+            FinishReason? end = setup.Ends.Contains(token.Id) ? FinishReason.EndToken
+                : setup.Stop?.Ends(ids) == true ? FinishReason.StopString
+                : ids.Count == limits.MaxNewTokens ? FinishReason.Length
+                : null;
+            var text = decoder is null ? null : shown.Push(decoder.Push(token.Id));
+            if (end is not null && decoder is not null)
             {
-                stop.ThrowIfCancellationRequested();
+                text += shown.Push(decoder.Flush()) + shown.Flush();
             }
+
+            pieces.TryWrite(new GeneratedPiece(token.Id, text) { FinishReason = end });
+            if (end is not null)
+            {
+                return;
+            }
+
+            stop.ThrowIfCancellationRequested();
         }
     }
 }

@@ -93,7 +93,7 @@ public static class CheckpointTests
         };
         using var whole = ReftModel.Load(TinyLlama.Folder, Dropping);
         var expected = Train(whole, options with { Checkpoints = null });
-        Check.Same(["loss", "accuracy"], expected.History[^1].Evaluation.Keys, "metrics");
+        Check.Same(["loss", "accuracy", "f1", "matthews"], expected.History[^1].Evaluation.Keys, "metrics");
         using (var first = ReftModel.Load(TinyLlama.Folder, Dropping))
         {
             Check.Equal(2, Train(first, options, stopAfter: 2).History.Count, "steps of the broken run");
@@ -106,7 +106,7 @@ public static class CheckpointTests
         Check.Equal(AdapterOf(whole), AdapterOf(second), "the adapter with its head, bit for bit");
         Check.Equal(expected.Best!.Value, second.EvaluateClassifier(rows, 4).Accuracy, "the best accuracy is the model's");
         Check.Throws<ArgumentException>(
-            () => Train(second, Quick with { BestModel = new BestModel { Metric = "pearson" } }), "loss, accuracy", "'pearson'");
+            () => Train(second, Quick with { BestModel = new BestModel { Metric = "pearson" } }), "loss, accuracy, f1, matthews", "'pearson'");
 
         TrainingResult Train(ReftModel model, TrainingOptions options, int stopAfter = 0)
         {

@@ -85,15 +85,5 @@ module Classify =
         if pairs.Length = 0 then
             invalidArg (nameof batches) "expected at least one row to evaluate, found none"
 
-        { Rows = pairs.Length
-          Loss = (parts |> List.sumBy fst) / float pairs.Length
-          Accuracy =
-            if problem = SequenceProblem.Regression then
-                None
-            else
-                Some(SequenceMetrics.accuracy pairs)
-          Pearson =
-            if problem = SequenceProblem.Regression then
-                SequenceMetrics.pearson pairs
-            else
-                None }
+        pairs
+        |> SequenceMetrics.evaluation classifier.Task ((parts |> List.sumBy fst) / float pairs.Length)

@@ -3,27 +3,6 @@ namespace Reft.Core
 open System
 open TorchSharp
 
-/// <summary>How a generation runs.</summary>
-type GenerateOptions =
-    {
-        /// New tokens per row, at most.
-        MaxNewTokens: int
-        /// Ids that end a row; the id itself is among its new tokens.
-        StopIds: int list
-        /// On which side shorter prompts are padded.
-        Padding: PaddingSide
-    }
-
-/// <summary>A token as it is generated.</summary>
-[<Struct>]
-type GeneratedToken =
-    {
-        /// The row of the batch.
-        Row: int
-        /// The token id.
-        Id: int
-    }
-
 /// <summary>Generating text.</summary>
 [<RequireQualifiedAccess>]
 module Generate =
@@ -34,85 +13,201 @@ module Generate =
           StopIds = model.Config.EosIds
           Padding = PaddingSide.Left }
 
-    let private check options (model: Transformer) (prompts: int[] list) =
-        if not model.Config.Causal then
-            invalidArg
-                (nameof model)
-                $"a {model.Config.Family} model is an encoder, whose tokens see what comes after them, and cannot generate: expected a decoder"
+    /// The next token of each row, −1 where none is possible, and the streams after it.
+    let private choose (decoding: Decoding) (streams: Rng[]) (rows: TokensSoFar[]) (logits: Tensor) =
+        let processed () =
+            logits |> LogitsProcessor.apply decoding.Processors rows
 
-        if prompts.IsEmpty then
-            invalidArg (nameof prompts) "expected at least one prompt, found none"
+        match decoding.Choice with
+        | TokenChoice.MostLikely when decoding.Processors.IsEmpty ->
+            struct (logits.argmax(-1L).cpu().data<int64>().ToArray(), streams)
+        | TokenChoice.MostLikely ->
+            let struct (greatest, ids) = processed().max -1L
+            let possible = greatest.cpu().data<float32>().ToArray()
 
-        if options.MaxNewTokens < 0 then
-            invalidArg (nameof options) $"expected MaxNewTokens ≥ 0, found {options.MaxNewTokens}"
+            let ids =
+                Array.map2
+                    (fun id logit -> if Single.IsNegativeInfinity logit then -1L else id)
+                    (ids.cpu().data<int64>().ToArray())
+                    possible
 
-        prompts
-        |> List.iteri (fun row prompt ->
-            if prompt.Length = 0 then
-                invalidArg
-                    (nameof prompts)
-                    $"prompt {row} is empty: expected at least one token, such as the beginning-of-sequence id"
+            struct (ids, streams)
+        | TokenChoice.Sampled(warping, _) ->
+            let struct (drawn, streams) =
+                processed () |> Warp.apply 1 warping |> Sampling.draw 1 streams
 
-            if options.MaxNewTokens > model.Config.Context - prompt.Length then
-                invalidArg
-                    (nameof prompts)
-                    $"prompt {row} has {prompt.Length} tokens, and {options.MaxNewTokens} new ones would pass the model's context of {model.Config.Context}: shorten the prompt or ask for at most {max 0 (model.Config.Context - prompt.Length)} new tokens")
+            struct (drawn |> Array.map (fun row -> int64 row[0]), streams)
 
-    let private attachActing (bound: BoundReft list) (context: Context) (model: Transformer) =
-        // Prompt edits have run in prefill: their effect is in the cache, and a decode step pays nothing for them.
-        let acting =
-            if context.Offset = 0 then
-                bound
-            else
-                bound |> List.filter Reft.actsAfterPrompt
-
-        Reft.attachAll acting context model
-
-    /// The most likely next token of each row, given the window's ids [batch, length].
-    let private next
+    let private run
+        (decoding: Decoding)
+        (options: GenerateOptions)
         (bound: BoundReft list)
         (model: Transformer)
-        cache
-        offset
-        length
-        spans
-        (subspaces: int list[])
-        (tokens: int[][])
-        (ids: int64[])
-        (lastColumns: int[])
-        =
-        // Inside the step, never across a yield: the consumer may train between two tokens.
-        use _ = torch.no_grad ()
-        use _ = torch.NewDisposeScope()
+        (examples: Example list)
+        : struct (GeneratedToken * FinishReason option) seq =
+        let prompts = examples |> List.map (fun example -> example.Ids)
+        Decoding.check options decoding model prompts
+        let finish = Decoding.finish decoding options (Set.ofList options.StopIds)
 
-        let context =
-            { (model |> Transformer.context (Some cache) offset length spans) with
-                Tokens = tokens
-                Subspaces = subspaces }
+        seq {
+            if options.MaxNewTokens > 0 then
+                let batch =
+                    examples
+                    |> List.map (fun example ->
+                        { Example.ofText example.Ids with
+                            Subspaces = example.Subspaces })
+                    |> Batch.create options.Padding
 
-        let rows = spans.Length
-        let input = torch.tensor(ids).view(int64 rows, int64 length).``to`` model.Device
+                use cache =
+                    model |> Transformer.cache batch.Rows (batch.Columns + options.MaxNewTokens)
 
-        let residual =
-            model |> attachActing bound context |> Transformer.residual context input
+                // Written as tokens come; a context reads no further than its rows are long.
+                let tokens =
+                    [| for prompt in prompts -> Array.append prompt (Array.zeroCreate options.MaxNewTokens) |]
 
-        let last =
-            if length = 1 then
-                residual.view (int64 rows, -1L)
-            else
-                let flat =
-                    lastColumns |> Array.mapi (fun row column -> int64 (row * length + column))
+                let mutable streams =
+                    match decoding.Choice with
+                    | TokenChoice.MostLikely -> [||]
+                    | TokenChoice.Sampled(_, streams) -> streams
 
-                residual.view(int64 rows * int64 length, -1L).index_select(0L, torch.tensor(flat).``to`` model.Device)
+                let mutable window =
+                    { Offset = 0
+                      Length = batch.Columns
+                      Spans = batch.Spans
+                      Ids = batch.Ids
+                      Tokens = tokens
+                      Subspaces = batch.Subspaces }
 
-        let logits =
-            last |> model.Norm |> LanguageHead.logits (Transformer.languageHead model)
+                let running = Array.create batch.Rows true
+                let mutable step = 0
 
-        logits.argmax(-1L).cpu().data<int64>().ToArray()
+                while Array.contains true running do
+                    if step > 0 then
+                        let column = batch.Columns + step - 1
+
+                        window <-
+                            { window with
+                                Offset = column
+                                Length = 1
+                                Spans = window.Spans |> Array.map (RowSpan.append column) }
+
+                    let rows =
+                        window.Spans
+                        |> Array.mapi (fun row span ->
+                            { Ids = tokens[row]
+                              Length = span.Length
+                              Prompt = span.Prompt })
+
+                    let struct (ids, following) =
+                        choose decoding streams rows |> DecodeStep.run bound model cache window
+
+                    streams <- following
+
+                    for row in 0 .. batch.Rows - 1 do
+                        if ids[row] < 0L then
+                            if running[row] then
+                                invalidOp
+                                    $"row {row}: after {step} new tokens every token is forbidden: allow more tokens, or ask for fewer"
+
+                            ids[row] <- 0L
+
+                        tokens[row][rows[row].Length] <- int ids[row]
+
+                    window <- { window with Ids = ids }
+
+                    for row in 0 .. batch.Rows - 1 do
+                        if running[row] then
+                            let made =
+                                { rows[row] with
+                                    Length = rows[row].Length + 1 }
+
+                            let reason = finish made
+                            running[row] <- reason.IsNone
+                            yield struct ({ Row = row; Id = int ids[row] }, reason)
+
+                    step <- step + 1
+        }
 
     /// <summary>
-    /// Greedy decoding of a batch, lazily: each token is computed when it is asked for. Rows are padded to one length and
-    /// end by themselves; the KV cache is allocated once and freed with the enumerator.
+    /// Decoding of a batch, lazily: each token is computed when it is asked for. Rows are padded to one length and end by
+    /// themselves; the KV cache is allocated once and freed with the enumerator.
+    /// </summary>
+    /// <param name="decoding">How tokens are chosen.</param>
+    /// <param name="options">The length and the ends.</param>
+    /// <param name="bound">Interventions, in the order in which they are attached.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="examples">The prompts: all ids of each, and the subspaces that act on it.</param>
+    /// <returns>The new tokens, step by step and row by row within a step.</returns>
+    /// <exception cref="T:System.ArgumentException">
+    /// A prompt is empty, or does not fit the model's context with the new tokens, or a setting of the decoding is out of range.
+    /// </exception>
+    /// <exception cref="T:System.InvalidOperationException">
+    /// While it is read: every token is forbidden, or the model's logits are not numbers.
+    /// </exception>
+    let tokens
+        (decoding: Decoding)
+        (options: GenerateOptions)
+        (bound: BoundReft list)
+        (model: Transformer)
+        (examples: Example list)
+        : GeneratedToken seq =
+        run decoding options bound model examples
+        |> Seq.map (fun struct (token, _) -> token)
+
+    /// <summary>The new tokens of each row, all at once, and why they end; see <see cref="M:Reft.Core.GenerateModule.tokens"/>.</summary>
+    let rows
+        (decoding: Decoding)
+        (options: GenerateOptions)
+        (bound: BoundReft list)
+        (model: Transformer)
+        (examples: Example list)
+        : GeneratedRow[] =
+        let ids = Array.init examples.Length (fun _ -> ResizeArray<int>())
+        let reasons = Array.create examples.Length FinishReason.Length
+
+        for struct (token, reason) in run decoding options bound model examples do
+            ids[token.Row].Add token.Id
+            reason |> Option.iter (fun reason -> reasons[token.Row] <- reason)
+
+        Array.map2
+            (fun (ids: ResizeArray<int>) reason ->
+                { Ids = ids.ToArray()
+                  Finish = reason
+                  Score = None })
+            ids
+            reasons
+
+    /// <summary>
+    /// Beam search of a batch: of each row the texts with the best scores, best first. With a sampled choice the
+    /// continuations of a row's beams are drawn, without replacement, in place of the best ones.
+    /// </summary>
+    /// <remarks>
+    /// It is transformers 5's search: log-probabilities pass the processors and warps as logits do, and are not made to add
+    /// up to one again. Rows do not wait for each other. A row has fewer texts than asked for only where processors or warps
+    /// leave too few.
+    /// </remarks>
+    /// <param name="beams">The options of the search.</param>
+    /// <param name="decoding">How tokens are chosen.</param>
+    /// <param name="options">The length and the ends.</param>
+    /// <param name="bound">Interventions, in the order in which they are attached.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="examples">The prompts: all ids of each, and the subspaces that act on it.</param>
+    /// <exception cref="T:System.ArgumentException">
+    /// A prompt is empty, or does not fit the model's context with the new tokens, or an option is out of range.
+    /// </exception>
+    /// <exception cref="T:System.InvalidOperationException">Every token is forbidden, or the model's logits are not numbers.</exception>
+    let beams
+        (beams: BeamOptions)
+        (decoding: Decoding)
+        (options: GenerateOptions)
+        (bound: BoundReft list)
+        (model: Transformer)
+        (examples: Example list)
+        : GeneratedRow[][] =
+        BeamSearch.run beams decoding options bound model examples
+
+    /// <summary>
+    /// Greedy decoding of a batch, lazily; see <see cref="M:Reft.Core.GenerateModule.tokens"/>.
     /// </summary>
     /// <param name="options">The length and the ends.</param>
     /// <param name="bound">Interventions, in the order in which they are attached.</param>
@@ -126,51 +221,7 @@ module Generate =
         (model: Transformer)
         (examples: Example list)
         : GeneratedToken seq =
-        let prompts = examples |> List.map (fun example -> example.Ids)
-        check options model prompts
-        let stop = Set.ofList options.StopIds
-
-        seq {
-            if options.MaxNewTokens > 0 then
-                let batch =
-                    examples
-                    |> List.map (fun example ->
-                        { Example.ofText example.Ids with
-                            Subspaces = example.Subspaces })
-                    |> Batch.create options.Padding
-
-                let rows, subspaces = batch.Rows, batch.Subspaces
-                use cache = model |> Transformer.cache rows (batch.Columns + options.MaxNewTokens)
-                let mutable spans = batch.Spans
-                let lastColumns = spans |> Array.map (fun span -> span.Column(span.Length - 1))
-                // Written as tokens come; a context reads no further than its rows are long.
-                let tokens =
-                    [| for prompt in prompts -> Array.append prompt (Array.zeroCreate options.MaxNewTokens) |]
-
-                let mutable ids =
-                    next bound model cache 0 batch.Columns spans subspaces tokens batch.Ids lastColumns
-
-                let running = Array.create rows true
-                let mutable step = 0
-
-                while step < options.MaxNewTokens && Array.contains true running do
-                    if step > 0 then
-                        let column = batch.Columns + step - 1
-
-                        for row in 0 .. rows - 1 do
-                            tokens[row][spans[row].Length] <- int ids[row]
-
-                        spans <- spans |> Array.map (RowSpan.append column)
-                        ids <- next bound model cache column 1 spans subspaces tokens ids [||]
-
-                    for row in 0 .. rows - 1 do
-                        if running[row] then
-                            let id = int ids[row]
-                            running[row] <- not (stop.Contains id)
-                            yield { Row = row; Id = id }
-
-                    step <- step + 1
-        }
+        tokens Decoding.greedy options bound model examples
 
     /// <summary><see cref="M:Reft.Core.GenerateModule.greedyRows"/> of prompts on which all subspaces act.</summary>
     /// <exception cref="T:System.ArgumentException">A prompt is empty, or does not fit the model's context with the new tokens.</exception>
@@ -189,12 +240,8 @@ module Generate =
         (model: Transformer)
         (examples: Example list)
         : int[][] =
-        let rows = Array.init examples.Length (fun _ -> ResizeArray<int>())
-
-        for token in greedyRows options bound model examples do
-            rows[token.Row].Add token.Id
-
-        rows |> Array.map (fun row -> row.ToArray())
+        rows Decoding.greedy options bound model examples
+        |> Array.map (fun row -> row.Ids)
 
     /// <summary>The new tokens of each prompt, all at once.</summary>
     let complete

@@ -9,8 +9,15 @@ type SequenceEvaluation =
         Loss: float
         /// The share of rows whose label, or whose every label, is right; <c>None</c> in a regression.
         Accuracy: float option
+        /// F1: of the second label where there are two (the positive one, as in GLUE), the mean over the labels that occur where
+        /// there are more (macro), over all decisions where several labels may hold (micro); <c>None</c> in a regression.
+        F1: float option
+        /// Matthews' correlation of right and predicted labels; <c>None</c> where several labels may hold, and in a regression.
+        Matthews: float option
         /// Pearson's correlation of targets and predictions; <c>None</c> where either has no variance, and in a classification.
         Pearson: float option
+        /// Spearman's correlation of them; <c>None</c> as Pearson's.
+        Spearman: float option
     }
 
 /// <summary>Numbers that compare targets with predictions.</summary>
@@ -29,22 +36,107 @@ module SequenceMetrics =
 
         float same.Length / float pairs.Length
 
-    /// <summary>Pearson's correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), over the numbers of all rows.</summary>
+    /// The numbers of a side, of all rows.
+    let private numbers (choose: RowTarget * RowTarget -> RowTarget) (pairs: (RowTarget * RowTarget)[]) : float[] =
+        pairs
+        |> Array.collect (fun pair ->
+            match choose pair with
+            | RowTarget.Values values -> List.toArray values
+            | RowTarget.Label label -> [| float label |]
+            | RowTarget.Labels _ -> [||])
+
+    /// <summary>Pearson's correlation over the numbers of all rows; see <see cref="M:Reft.Core.CorrelationModule.pearson"/>.</summary>
     /// <param name="pairs">Target and prediction of each row.</param>
     /// <returns>Nothing where either side has no variance.</returns>
     let pearson (pairs: (RowTarget * RowTarget)[]) : float option =
-        let numbers target =
-            match target with
-            | RowTarget.Values values -> values
-            | RowTarget.Label label -> [ float label ]
-            | RowTarget.Labels _ -> []
+        Correlation.pearson (numbers fst pairs) (numbers snd pairs)
 
-        let side choose =
-            let all = pairs |> Array.collect (choose >> numbers >> List.toArray)
-            let mean = if all.Length = 0 then 0.0 else Array.average all
-            all |> Array.map (fun x -> x - mean)
+    /// <summary>Spearman's correlation over the numbers of all rows; see <see cref="M:Reft.Core.CorrelationModule.spearman"/>.</summary>
+    /// <param name="pairs">Target and prediction of each row.</param>
+    /// <returns>Nothing where either side has no variance.</returns>
+    let spearman (pairs: (RowTarget * RowTarget)[]) : float option =
+        Correlation.spearman (numbers fst pairs) (numbers snd pairs)
 
-        let x, y = side fst, side snd
-        let dot = Array.fold2 (fun sum a b -> sum + a * b) 0.0
-        let scale = sqrt (dot x x * dot y y)
-        if scale > 0.0 then Some(dot x y / scale) else None
+    /// <summary>The table of right and predicted labels, where one label of each row is right.</summary>
+    /// <param name="labels">How many labels there are.</param>
+    /// <param name="pairs">Target and prediction of each row; others than single labels are passed over.</param>
+    let confusion (labels: int) (pairs: (RowTarget * RowTarget)[]) : ConfusionTable =
+        pairs
+        |> Seq.choose (function
+            | RowTarget.Label target, RowTarget.Label predicted -> Some(struct (target, predicted))
+            | _ -> None)
+        |> Confusion.ofPairs labels
+
+    /// <summary>F1 as <see cref="P:Reft.Core.SequenceEvaluation.F1"/> says it.</summary>
+    /// <param name="task">What is predicted.</param>
+    /// <param name="pairs">Target and prediction of each row.</param>
+    let f1 (task: SequenceTask) (pairs: (RowTarget * RowTarget)[]) : float option =
+        match task.Problem, task.Labels.Length with
+        | SequenceProblem.Regression, _ -> None
+        | SequenceProblem.SingleLabel, 2 -> pairs |> confusion 2 |> Confusion.f1 1 |> Some
+        | SequenceProblem.SingleLabel, labels -> pairs |> confusion labels |> Confusion.macroF1 |> Some
+        | SequenceProblem.MultiLabel, _ ->
+            let labelsOf target =
+                match target with
+                | RowTarget.Labels labels -> set labels
+                | RowTarget.Label label -> set [ label ]
+                | RowTarget.Values _ -> Set.empty
+
+            pairs
+            |> Seq.map (fun (target, predicted) -> struct (labelsOf target, labelsOf predicted))
+            |> Confusion.microF1
+            |> Some
+
+    /// <summary>Matthews' correlation, where one label of each row is right; see <see cref="M:Reft.Core.ConfusionModule.matthews"/>.</summary>
+    /// <param name="task">What is predicted.</param>
+    /// <param name="pairs">Target and prediction of each row.</param>
+    let matthews (task: SequenceTask) (pairs: (RowTarget * RowTarget)[]) : float option =
+        match task.Problem with
+        | SequenceProblem.SingleLabel -> pairs |> confusion task.Labels.Length |> Confusion.matthews |> Some
+        | _ -> None
+
+    /// <summary>How well rows were predicted.</summary>
+    /// <param name="task">What is predicted.</param>
+    /// <param name="loss">Their mean loss.</param>
+    /// <param name="pairs">Target and prediction of each row.</param>
+    let evaluation (task: SequenceTask) (loss: float) (pairs: (RowTarget * RowTarget)[]) : SequenceEvaluation =
+        let ofNumbers metric =
+            if task.Problem = SequenceProblem.Regression then
+                metric pairs
+            else
+                None
+
+        { Rows = pairs.Length
+          Loss = loss
+          Accuracy =
+            if task.Problem = SequenceProblem.Regression then
+                None
+            else
+                Some(accuracy pairs)
+          F1 = f1 task pairs
+          Matthews = matthews task pairs
+          Pearson = ofNumbers pearson
+          Spearman = ofNumbers spearman }
+
+    /// <summary>
+    /// The metrics that an evaluation of a task gives, by name: <c>loss</c>; of labels <c>accuracy</c>, <c>f1</c>, and
+    /// <c>matthews</c> where one of them is right; of numbers <c>pearson</c> and <c>spearman</c>.
+    /// </summary>
+    let names (task: SequenceTask) : string list =
+        match task.Problem with
+        | SequenceProblem.SingleLabel -> [ "loss"; "accuracy"; "f1"; "matthews" ]
+        | SequenceProblem.MultiLabel -> [ "loss"; "accuracy"; "f1" ]
+        | SequenceProblem.Regression -> [ "loss"; "pearson"; "spearman" ]
+
+    /// <summary>The same with their values; one that is not defined is no number.</summary>
+    let metrics (task: SequenceTask) (found: SequenceEvaluation) : Metrics =
+        let value name =
+            match name with
+            | "loss" -> Some found.Loss
+            | "accuracy" -> found.Accuracy
+            | "f1" -> found.F1
+            | "matthews" -> found.Matthews
+            | "pearson" -> found.Pearson
+            | _ -> found.Spearman
+
+        names task |> List.map (fun name -> name, Option.defaultValue nan (value name))

@@ -28,6 +28,10 @@ type BoundReft
     member internal _.With(more: Activations list) =
         new BoundReft(placements, shapes, sources @ more, scope)
 
+    /// The same with other sources.
+    member internal _.Reading(others: Activations list) =
+        new BoundReft(placements, shapes, others, scope)
+
     /// Refuses a model whose widths the parameters have not.
     member internal _.Check(config: ModelConfig) =
         match fitting with
@@ -94,6 +98,28 @@ module Reft =
     /// activations stay the caller's and must outlive both.
     /// </remarks>
     let withSources (sources: Activations list) (bound: BoundReft) : BoundReft = bound.With sources
+
+    /// The same bound spec for a batch that has each row several times in succession: so are the rows of its sources.
+    let internal repeatSources (times: int) (bound: BoundReft) : BoundReft =
+        let repeated (source: Activations) =
+            let index =
+                [| 0 .. source.Rows.Length - 1 |]
+                |> Array.groupBy (fun place -> source.Rows[place])
+                |> Array.collect (fun (row, places) ->
+                    [| for copy in 0 .. times - 1 do
+                           for place in places -> row * times + copy, place |])
+
+            { source with
+                Rows = index |> Array.map fst
+                Tokens = index |> Array.map (fun (_, place) -> source.Tokens[place])
+                Values =
+                    Scope.run (fun () ->
+                        let places = torch.tensor (index |> Array.map (snd >> int64))
+                        source.Values.index_select (0L, places.``to`` source.Values.device)) }
+
+        match bound.Sources with
+        | [] -> bound
+        | sources -> bound.Reading(sources |> List.map repeated)
 
     /// <summary>Whether a bound spec edits tokens that follow the prompt; where not, decoding need not attach it.</summary>
     let actsAfterPrompt (bound: BoundReft) : bool =

@@ -48,6 +48,48 @@ type KvCache private (keys: Tensor[], values: Tensor[], capacity: int) =
 
         struct (write keys[layer] key, write values[layer] value)
 
+    /// <summary>
+    /// A cache of the first <paramref name="filled"/> columns for more rows, each of this one's rows several times in
+    /// succession; this one is not changed.
+    /// </summary>
+    /// <param name="times">How many rows each row becomes.</param>
+    /// <param name="filled">The columns that are filled.</param>
+    /// <param name="room">The new cache's columns.</param>
+    member _.Repeat(times: int, filled: int, room: int) : KvCache =
+        let repeat (buffer: Tensor) =
+            use _ = torch.NewDisposeScope()
+            let shape = buffer.shape
+
+            let copy =
+                torch.zeros (
+                    [| shape[0] * int64 times; shape[1]; int64 room; shape[3] |],
+                    dtype = buffer.dtype,
+                    device = buffer.device
+                )
+
+            copy
+                .narrow(2L, 0L, int64 filled)
+                .copy_(buffer.narrow(2L, 0L, int64 filled).repeat_interleave(int64 times, 0L))
+            |> ignore
+
+            copy.DetachFromDisposeScope()
+
+        new KvCache(Array.map repeat keys, Array.map repeat values, room)
+
+    /// <summary>
+    /// Puts in each row what another row holds in columns <paramref name="first"/> … <paramref name="filled"/> − 1, as a
+    /// beam search does whose beams take each other's places.
+    /// </summary>
+    /// <param name="rows">For each row the row that it takes the place of. [batch]</param>
+    /// <param name="first">The first column in which rows differ.</param>
+    /// <param name="filled">The columns that are filled.</param>
+    member _.Reorder(rows: Tensor, first: int, filled: int) : unit =
+        if filled > first then
+            for buffer in Seq.append keys values do
+                use _ = torch.NewDisposeScope()
+                let window = buffer.narrow (2L, int64 first, int64 (filled - first))
+                window.copy_ (window.index_select (0L, rows)) |> ignore
+
     interface IDisposable with
         member _.Dispose() =
             for buffer in Seq.append keys values do

@@ -9,7 +9,7 @@ public sealed class DataFields
     private static readonly string[] Known =
     [
         "prompt", "completion", "text", "text_pair", "input_ids", "labels", "prompt_length", "token_type_ids", "label",
-        "subspaces", "chosen", "rejected", "messages", "tools", "system", "instruction", "input", "output",
+        "subspaces", "chosen", "rejected", "messages", "tools", "system", "instruction", "input", "output", "choices", "answer",
     ];
 
     private readonly Dictionary<string, string> _columns;
@@ -25,7 +25,7 @@ public sealed class DataFields
     /// <summary>The same with a column for a field.</summary>
     /// <param name="field">
     /// <c>prompt</c>, <c>completion</c>, <c>text</c>, <c>text_pair</c>, <c>input_ids</c>, <c>labels</c>, <c>prompt_length</c>,
-    /// <c>token_type_ids</c>, <c>label</c>, <c>subspaces</c>, <c>messages</c>, <c>tools</c>, <c>system</c>, <c>chosen</c> and <c>rejected</c>, or Alpaca's
+    /// <c>token_type_ids</c>, <c>label</c>, <c>subspaces</c>, <c>messages</c>, <c>tools</c>, <c>system</c>, <c>chosen</c> and <c>rejected</c>, <c>choices</c> and <c>answer</c>, or Alpaca's
     /// <c>instruction</c>, <c>input</c> and <c>output</c>.
     /// </param>
     /// <param name="column">The name of a column, or of a field of JSON objects.</param>

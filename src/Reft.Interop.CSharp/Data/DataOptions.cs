@@ -21,4 +21,7 @@ public sealed record DataOptions
     /// file (in <c>TMPDIR</c>, else in <c>/var/tmp</c>), which is gone when the process is.
     /// </summary>
     public bool Stream { get; init; }
+
+    /// <summary>Columns besides the known fields that are read of a file whose columns are read apart.</summary>
+    internal IReadOnlyList<string> AlsoRead { get; init; } = [];
 }

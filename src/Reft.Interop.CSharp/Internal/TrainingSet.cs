@@ -110,10 +110,9 @@ internal sealed record TrainingSet(
 
         var (maxLength, tuned) = (options.MaxLength ?? steps.Model.Config.Context, steps.Tuned);
         var targets = new RowTargets(classifier.Task);
-        var regression = classifier.Task.Problem.IsRegression;
         var measured = new MeasuredLoss(
             $"{classifier.Task.Problem}: {string.Join(", ", classifier.Task.Labels)}",
-            ["loss", regression ? "pearson" : "accuracy"],
+            [.. Core.SequenceMetrics.names(classifier.Task)],
             steps.Sequence(classifier),
             (batches, theta) =>
             {
@@ -123,13 +122,7 @@ internal sealed record TrainingSet(
                     Core.ClassifierModule.withParameters(theta, classifier),
                     tuned.Model.Invoke(theta),
                     batches);
-                return
-                [
-                    Tuple.Create("loss", found.Loss),
-                    regression
-                        ? Tuple.Create("pearson", found.Pearson.ToNullable() ?? double.NaN)
-                        : Tuple.Create("accuracy", found.Accuracy.ToNullable() ?? double.NaN),
-                ];
+                return [.. Core.SequenceMetrics.metrics(classifier.Task, found)];
             });
         var (training, held) = (Examples(First(options.MaxExamples, data.Rows)), Examples(evaluation?.Rows ?? []));
         return new TrainingSet(training, held, 0, 0, measured.With(options.Penalty), measured)

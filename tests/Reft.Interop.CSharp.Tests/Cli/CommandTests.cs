@@ -130,6 +130,15 @@ public static class CommandTests
             Math.Abs(found[0].GetProperty("scores").EnumerateObject().Sum(score => score.Value.GetDouble()) - 1) < 1e-6, "probabilities add up to 1");
         Check.That(ReftProcess.Run(classify).Succeeded().Output.Split('\n')[0].StartsWith("even\teven ", StringComparison.Ordinal), "a line for people");
 
+        var evaluated = ReftProcess.Run([.. classify, "--json", "--evaluate"]).Succeeded().Json[^1].GetProperty("evaluation");
+        Check.Equal(accuracy, evaluated.GetProperty("accuracy").GetDouble(), "the accuracy again");
+        foreach (var metric in new[] { "f1", "matthews" })
+        {
+            Check.Equal(
+                outcome.GetProperty("evaluation").GetProperty(metric).GetProperty("after").GetDouble(),
+                evaluated.GetProperty(metric).GetDouble(), metric);
+        }
+
         var unknown = ReftProcess.Run([.. classifier, "--labels", "even,uneven"]);
         Check.Equal((1, ""), (unknown.ExitCode, unknown.Output), "a row of another label");
         Check.That(
@@ -212,6 +221,29 @@ public static class CommandTests
         var json = ReftProcess.Run([.. options, "--json"]).Succeeded().Json.Single();
         Check.Equal(6, json.GetProperty("token_ids").GetArrayLength(), "new tokens");
         Check.Equal(json.GetProperty("text").GetString() + "\n", ReftProcess.Run(options).Succeeded().Output, "the text alone");
+
+        var text = json.GetProperty("text").GetString()!;
+        Check.Equal("length", json.GetProperty("finish").GetString(), "why it ends");
+        var stopped = ReftProcess.Run([.. options, "--stop", "§", "--stop", text[2..4]]).Succeeded().Output;
+        Check.Equal(text[..text.IndexOf(text[2..4], StringComparison.Ordinal)] + "\n", stopped, "the text before a stop string");
+        string[] beams = [.. options, "--beams", "3", "--return-sequences", "2", "--length-penalty", "0.5", "--early-stopping", "never"];
+        var best = ReftProcess.Run([.. beams, "--json"]).Succeeded().Json.Single();
+        var other = best.GetProperty("alternatives").EnumerateArray().Single();
+        Check.That(best.GetProperty("score").GetDouble() >= other.GetProperty("score").GetDouble(), "best first");
+        Check.Equal(
+            $"{best.GetProperty("text")}\n{other.GetProperty("text")}\n", ReftProcess.Run(beams).Succeeded().Output, "a line for each text");
+        string[] drawn = [.. options, "--temperature", "0.8", "--top-k", "50", "--top-p", "0.9", "--min-p", "0.01", "--seed", "5"];
+        var sample = ReftProcess.Run([.. drawn, "--json"]).Succeeded().Json.Single();
+        Check.Equal(sample.GetProperty("text").GetString() + "\n", ReftProcess.Run(drawn).Succeeded().Output, "a drawn text");
+        string[] forbidding =
+            [.. options, "--ban", text[..1], "--repetition-penalty", "1.2", "--no-repeat-ngram", "2", "--min-new-tokens", "3"];
+        Check.That(
+            !ReftProcess.Run(forbidding).Succeeded().Output.Contains(text[0], StringComparison.Ordinal), "a banned text");
+        ReftProcess.Run([.. options, "--seed", "1"]).FailedWith(2, "--temperature", "--seed");
+        ReftProcess.Run([.. options, "--early-stopping", "true"]).FailedWith(2, "--beams", "--early-stopping");
+        ReftProcess.Run([.. options, "--beams", "2", "--early-stopping", "soon"]).FailedWith(2, "--early-stopping", "'soon'");
+        ReftProcess.Run([.. options, "--beams", "2", "--return-sequences", "3"]).FailedWith(2, "--return-sequences", "2", "3");
+        ReftProcess.Run([.. options, "--top-p", "0"]).FailedWith(2, "--top-p", "'0'");
 
         var input = Write(model, "rows.jsonl", ["""{"prompt": "ab", "completion": "c"}""", """{"text": "abc"}"""]);
         var scores = ReftProcess.Run("score", "--model", model.Path, "--input", input, "--json").Succeeded().Json;
@@ -320,7 +352,7 @@ public static class CommandTests
     private static void UsageErrors()
     {
         string[] train = ["train", "--model", "m", "--data", "d", "--output", "o"];
-        ReftProcess.Run().FailedWith(2, "Expected a command: train, compare, generate, score, classify, inspect");
+        ReftProcess.Run().FailedWith(2, "Expected a command: train, compare, generate, score, classify, choose, inspect");
         ReftProcess.Run("score", "--model", "m", "--input", "i", "--bogus").FailedWith(2, "--bogus", "reft score --help");
         ReftProcess.Run([.. train, "--rank", "0"]).FailedWith(2, "--rank", "'0'");
         foreach (var option in new[] { "--rank", "--epochs", "--batch-size", "--max-length" })

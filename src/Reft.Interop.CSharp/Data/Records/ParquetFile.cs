@@ -51,7 +51,7 @@ internal sealed class ParquetFile(string path, DataOptions options) : RecordFile
         }
     }
 
-    private bool IsUsed(string column) => Options.Fields.Uses(column) || Options.Template?.Uses(column) == true;
+    private bool IsUsed(string column) => Options.Fields.Uses(column) || Options.Template?.Uses(column) == true || Options.AlsoRead.Contains(column, StringComparer.Ordinal);
 
     private static void Write(ArrayBufferWriter<byte> row, ParquetColumn[] columns, int index)
     {

@@ -1,0 +1,76 @@
+using ScottPlot;
+
+namespace Reft.Reproduction;
+
+/// <summary>Accuracy against trainable parameters: a panel for each task, a point for each method, bars of one deviation.</summary>
+internal static class MethodsPicture
+{
+    private const int Width = 480;
+    private const int Height = 420;
+
+    public static void Draw(
+        ReportPage page,
+        string name,
+        IReadOnlyList<string> tasks,
+        IReadOnlyList<ComparedMethod> methods,
+        Func<string, string, MethodCell> cellOf)
+    {
+        string[] shown = [.. tasks.Where(task => methods.Any(method => !cellOf(task, method.Name).IsEmpty))];
+        if (shown.Length == 0)
+        {
+            return;
+        }
+
+        var picture = new Multiplot();
+        picture.AddPlots(shown.Length);
+        picture.Layout = new ScottPlot.MultiplotLayouts.Grid(1, shown.Length);
+        foreach (var (number, task) in shown.Index())
+        {
+            Panel(picture.GetPlot(number), task, methods, cellOf);
+        }
+
+        page.Picture(name, picture, Width * shown.Length, Height);
+    }
+
+    private static void Panel(Plot plot, string task, IReadOnlyList<ComparedMethod> methods, Func<string, string, MethodCell> cellOf)
+    {
+        foreach (var method in methods)
+        {
+            var cell = cellOf(task, method.Name);
+            if (cell.IsEmpty)
+            {
+                continue;
+            }
+
+            var score = cell.Of("test_accuracy");
+            var y = 100 * score.Mean;
+            if (cell.Runs[0]["parameters"] is not (> 0 and var parameters))
+            {
+                // No place on a logarithmic axis.
+                var line = plot.Add.HorizontalLine(y, pattern: LinePattern.Dashed, color: Colors.Gray);
+                line.LabelText = method.Title;
+                line.LabelOppositeAxis = false;
+                continue;
+            }
+
+            var x = Math.Log10(parameters);
+            var point = plot.Add.Marker(x, y, size: 9);
+            var bar = plot.Add.ErrorBar([x], [y], [100 * (score.Deviation ?? 0)]);
+            bar.Color = point.Color;
+            var label = plot.Add.Text(method.Title, x, y);
+            label.LabelFontSize = 12;
+            label.OffsetX = 6;
+            label.OffsetY = -8;
+        }
+
+        plot.Axes.Bottom.TickGenerator = new ScottPlot.TickGenerators.NumericAutomatic
+        {
+            IntegerTicksOnly = true,
+            LabelFormatter = power => $"1e{power:0}",
+        };
+        plot.Axes.Margins(0.2, 0.1);
+        plot.Title(task);
+        plot.XLabel("trainable parameters, head apart");
+        plot.YLabel("accuracy on the test split, %");
+    }
+}

@@ -1,0 +1,181 @@
+using System.Globalization;
+
+namespace Reft.Reproduction;
+
+/// <summary>The tables and pictures of the comparison, for each model.</summary>
+internal sealed class MethodsReport
+{
+    private readonly MethodsSize _size;
+    private readonly StudyContext _context;
+    private readonly MethodsStudy _study;
+    private readonly Dictionary<(string Model, string Task, string Method), MethodCell> _cells = [];
+
+    public MethodsReport(MethodsStudy study, StudyContext context)
+    {
+        (_study, _context, _size) = (study, context, MethodsSize.Of(context.Scope));
+        foreach (var model in Models)
+        {
+            foreach (var task in Tasks(model))
+            {
+                foreach (var method in Methods(model))
+                {
+                    _cells.Add((model, task, method.Name), new MethodCell(study.Reported(model, task, method, context)));
+                }
+            }
+        }
+    }
+
+    private static IEnumerable<string> Models => [StudyContext.Base, StudyContext.Large];
+
+    private IReadOnlyList<string> Tasks(string model) => model == StudyContext.Base ? _size.Tasks : _size.LargeTasks;
+
+    private IReadOnlyList<ComparedMethod> Methods(string model)
+    {
+        var names = model == StudyContext.Base ? _size.Methods : _size.LargeMethods;
+        return [.. ComparedMethods.All.Where(method => names.Contains(method.Name))];
+    }
+
+    public void Write(ReportPage page)
+    {
+        foreach (var model in Models)
+        {
+            Scores(page, model);
+            Intervals(page, model);
+            Tests(page, model);
+            Costs(page, model);
+            MethodsPicture.Draw(page, $"methods-{model}", Tasks(model), Methods(model), (task, method) => _cells[(model, task, method)]);
+        }
+
+        Data(page);
+        Rates(page);
+    }
+
+    private void Scores(ReportPage page, string model) => page.Table(
+        $"methods-{model}",
+        ["method", "parameters", "%", .. Tasks(model), "mean", "seeds"],
+        Methods(model).Select(method => (IReadOnlyList<string>)
+        [
+            method.Title,
+            .. Parameters(model, method),
+            .. Tasks(model).Select(task => Cell(model, task, method).Of("test_accuracy").Show("0.0", 100)),
+            MeanOverTasks(model, method).Show("0.0", 100),
+            Seeds(model, method),
+        ]));
+
+    private void Intervals(ReportPage page, string model) => page.Table(
+        $"methods-intervals-{model}",
+        ["method", .. Tasks(model).SelectMany(task => (string[])[$"{task}: accuracy", $"{task}: macro-F1"])],
+        Methods(model).Select(method => (IReadOnlyList<string>)
+        [
+            method.Title,
+            .. Tasks(model).SelectMany(task => Cell(model, task, method) is { IsEmpty: false } cell
+                ? (string[])[Shown(cell.Accuracy()), Shown(cell.MacroF1())]
+                : [ReportPage.NotRun, ReportPage.NotRun]),
+        ]));
+
+    // Of each task's methods against the reference; p values are corrected for all methods of the task.
+    private void Tests(ReportPage page, string model)
+    {
+        var others = Methods(model).Where(method => method.Name != ComparedMethods.Reference).ToArray();
+        var reference = ComparedMethods.Named(ComparedMethods.Reference);
+        var byTask = Tasks(model).Select(task =>
+        {
+            var first = Cell(model, task, reference);
+            var tested = others.Where(method => !first.IsEmpty && !Cell(model, task, method).IsEmpty).ToArray();
+            PairedTestResult[] results =
+                [.. tested.Select(method => PairedTest.SignFlip(Cell(model, task, method).ShareRight(), first.ShareRight()))];
+            var corrected = results.Length == 0 ? [] : PairedTest.Holm([.. results.Select(result => result.PValue)]);
+            return tested.Index().ToDictionary(
+                method => method.Item.Name, method => (results[method.Index].Difference, P: corrected[method.Index]));
+        }).ToArray();
+        page.Table(
+            $"methods-tests-{model}",
+            ["method", .. Tasks(model).SelectMany(task => (string[])[$"{task}: points", $"{task}: p"])],
+            others.Select(method => (IReadOnlyList<string>)
+            [
+                method.Title,
+                .. byTask.SelectMany(task => task.TryGetValue(method.Name, out var found)
+                    ? (string[])[(100 * found.Difference).ToString("+0.0;−0.0;0.0", CultureInfo.InvariantCulture), ShownP(found.P)]
+                    : [ReportPage.NotRun, ReportPage.NotRun]),
+            ]));
+    }
+
+    private void Costs(ReportPage page, string model) => page.Table(
+        $"methods-costs-{model}",
+        ["method", .. Tasks(model).SelectMany(task => (string[])[$"{task}: s", $"{task}: MB"])],
+        Methods(model).Select(method => (IReadOnlyList<string>)
+        [
+            method.Title,
+            .. Tasks(model).SelectMany(task => (string[])
+            [
+                Cell(model, task, method).Of("training_seconds").Show("0.0"),
+                Spread.Of(Cell(model, task, method).Runs.Select(run => run.PeakMegabytes)).Show("0"),
+            ]),
+        ]));
+
+    private void Data(ReportPage page) => page.Table(
+        "methods-data",
+        ["task", "rows to train on", "development", "test", "the largest class, test", "steps"],
+        _size.Tasks.Select(task => _context.Runs.FirstOrDefault(run => run.Key.Task == task) is { } run
+            ? (IReadOnlyList<string>)
+            [
+                task, Count(run["train_rows"]), Count(run["dev_rows"]), Count(run["test_rows"]),
+                Percent(run["test_majority"]), Count(run["steps"]),
+            ]
+            : [task, .. Enumerable.Repeat(ReportPage.NotRun, 5)]));
+
+    // Accuracy on the development split at each rate tried, the one chosen in bold.
+    private void Rates(ReportPage page)
+    {
+        var count = ComparedMethods.Rates(RateFamily.FewNumbers, _context.Scope).Count;
+        page.Table(
+            "methods-rates",
+            ["method", .. _size.Tasks],
+            Methods(StudyContext.Base).Select(method => (IReadOnlyList<string>)
+            [
+                method.Title,
+                .. _size.Tasks.Select(task =>
+                {
+                    var chosen = _study.ChosenRate(task, method, _context);
+                    return string.Join(", ", _study.Tried(task, method, _context).Select(tried =>
+                        tried.Run is not { } run ? $"{tried.Rate}: {ReportPage.NotRun}"
+                        : tried.Rate == chosen ? $"**{tried.Rate}: {Percent(run["dev_accuracy"])}**"
+                        : $"{tried.Rate}: {Percent(run["dev_accuracy"])}"));
+                }),
+            ]));
+    }
+
+    private MethodCell Cell(string model, string task, ComparedMethod method) => _cells[(model, task, method.Name)];
+
+    // The mean over tasks of each seed that all tasks have.
+    private Spread MeanOverTasks(string model, ComparedMethod method)
+    {
+        var cells = Tasks(model).Select(task => Cell(model, task, method)).ToArray();
+        return cells.Length == 0 || cells.Any(cell => cell.IsEmpty)
+            ? Spread.Of([])
+            : Spread.Of(cells[0].Runs
+                .Select(run => run.Key.Seed)
+                .Where(seed => cells.All(cell => cell.Runs.Any(run => run.Key.Seed == seed)))
+                .Select(seed => cells.Average(cell => cell.Runs.Single(run => run.Key.Seed == seed)["test_accuracy"])));
+    }
+
+    private string[] Parameters(string model, ComparedMethod method) =>
+        Tasks(model).SelectMany(task => Cell(model, task, method).Runs).FirstOrDefault() is { } run
+            ? [Count(run["parameters"]), (100 * run["parameters"] / run["base_parameters"]).ToString("0.###", CultureInfo.InvariantCulture)]
+            : [ReportPage.NotRun, ReportPage.NotRun];
+
+    private string Seeds(string model, ComparedMethod method)
+    {
+        int[] counts = [.. Tasks(model).Select(task => Cell(model, task, method).Runs.Count)];
+        return counts.Length == 0 ? "0" : counts.Min() == counts.Max() ? $"{counts.Min()}" : $"{counts.Min()}–{counts.Max()}";
+    }
+
+    private static string Shown(ConfidenceInterval interval) => string.Create(
+        CultureInfo.InvariantCulture, $"{100 * interval.Estimate:0.0} [{100 * interval.Low:0.0}, {100 * interval.High:0.0}]");
+
+    private static string ShownP(double p) => p < 0.001 ? "< 0.001" : p.ToString("0.000", CultureInfo.InvariantCulture);
+
+    private static string Count(double number) => number.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static string Percent(double share) => (100 * share).ToString("0.0", CultureInfo.InvariantCulture);
+}

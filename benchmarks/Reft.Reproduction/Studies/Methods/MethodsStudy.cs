@@ -1,0 +1,149 @@
+using System.Globalization;
+
+namespace Reft.Reproduction;
+
+/// <summary>
+/// Methods beside each other on classification tasks. Each has as many runs as the others to choose its learning rate, by the
+/// development split at the first seed; the run of the rate chosen is the first of those that are reported on the test split.
+/// The larger model takes the base model's rates, as the paper's larger models took those of LLaMA-7B.
+/// </summary>
+internal sealed class MethodsStudy : IStudy
+{
+    private const long FirstSeed = 1;
+
+    public string Name => "methods";
+
+    public string Version => "1";
+
+    public IEnumerable<PlannedRun> Plan(StudyContext context)
+    {
+        var size = MethodsSize.Of(context.Scope);
+        foreach (var task in size.Tasks)
+        {
+            foreach (var method in ComparedMethods.All.Where(method => size.Methods.Contains(method.Name)))
+            {
+                foreach (var rate in ComparedMethods.Rates(method.Family, context.Scope))
+                {
+                    yield return new PlannedRun(Key(StudyContext.Base, task, method, rate, FirstSeed, size), 0);
+                }
+
+                if (ChosenRate(task, method, context) is not { } chosen)
+                {
+                    continue;
+                }
+
+                foreach (var seed in Enumerable.Range(2, size.Seeds - 1))
+                {
+                    yield return new PlannedRun(Key(StudyContext.Base, task, method, chosen, seed, size), 1);
+                }
+
+                if (context.Folders.ContainsKey(StudyContext.Large)
+                    && size.LargeTasks.Contains(task) && size.LargeMethods.Contains(method.Name))
+                {
+                    foreach (var seed in Enumerable.Range(1, size.Seeds))
+                    {
+                        yield return new PlannedRun(
+                            Key(StudyContext.Large, task, method, chosen, seed, size), seed == FirstSeed ? 2 : 3);
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>The rate that did best on the development split; null until all are tried. Of equal ones that of the lower loss.</summary>
+    public string? ChosenRate(string task, ComparedMethod method, StudyContext context)
+    {
+        var tried = Tried(task, method, context);
+        return tried.Any(rate => rate.Run is null)
+            ? null
+            : tried.OrderByDescending(rate => rate.Run!["dev_accuracy"]).ThenBy(rate => rate.Run!["dev_loss"]).First().Rate;
+    }
+
+    /// <summary>The rates, and their runs where they are finished.</summary>
+    public IReadOnlyList<(string Rate, FinishedRun? Run)> Tried(string task, ComparedMethod method, StudyContext context)
+    {
+        var size = MethodsSize.Of(context.Scope);
+        return
+        [
+            .. ComparedMethods.Rates(method.Family, context.Scope)
+                .Select(rate => (rate, context.Find(Key(StudyContext.Base, task, method, rate, FirstSeed, size)))),
+        ];
+    }
+
+    /// <summary>The runs that are reported, by seed; empty until the rate is chosen.</summary>
+    public IReadOnlyList<FinishedRun> Reported(string model, string task, ComparedMethod method, StudyContext context)
+    {
+        var size = MethodsSize.Of(context.Scope);
+        return ChosenRate(task, method, context) is { } rate
+            ? [.. Enumerable.Range(1, size.Seeds)
+                .Select(seed => context.Find(Key(model, task, method, rate, seed, size)))
+                .OfType<FinishedRun>()]
+            : [];
+    }
+
+    public async Task<RunResult> RunAsync(RunKey key, StudyContext context, CancellationToken stop)
+    {
+        var task = key.Task == SmokeTask.Name
+            ? SmokeTask.Create(key.Count("rows"), key.Count("heldout"))
+            : RealTasks.Load(key.Task, context.Packages, key.Count("rows"), key.Count("heldout"));
+        var (training, development, test) = await ClassificationRun.RunAsync(
+            context.Folders[key.Model],
+            task,
+            model => ComparedMethods.Named(key.Method).Attach(model, key),
+            new ClassificationOptions
+            {
+                LearningRate = key.Number("lr"),
+                Epochs = key.Count("epochs"),
+                BatchSize = key.Count("batch"),
+                MaxLength = key.Count("tokens"),
+                Seed = key.Seed,
+                Dtype = Enum.Parse<ModelDtype>(key["dtype"]),
+            },
+            stop).ConfigureAwait(false);
+        var numbers = new Dictionary<string, double>
+        {
+            ["dev_accuracy"] = Accuracy(development),
+            ["test_accuracy"] = Accuracy(test),
+            ["dev_loss"] = development.Loss,
+            ["test_loss"] = test.Loss,
+            ["dev_macro_f1"] = MacroF1(development),
+            ["test_macro_f1"] = MacroF1(test),
+            ["test_majority"] = test.Expected.CountBy(label => label).Max(label => label.Value) / (double)test.Expected.Length,
+            ["train_rows"] = task.Train.Count,
+            ["dev_rows"] = development.Expected.Length,
+            ["test_rows"] = test.Expected.Length,
+        };
+        foreach (var (name, value) in training.Numbers)
+        {
+            numbers.Add(name, value);
+        }
+
+        return training with { Numbers = numbers, Rows = PackedLabels.Pack(test.Expected, test.Predicted, task.Labels.Count) };
+
+        double MacroF1(Predictions of) => Metrics.F1(
+            [.. of.Expected.Select(label => task.Labels[label])], [.. of.Predicted.Select(label => task.Labels[label])], F1Average.Macro);
+
+        static double Accuracy(Predictions of) => of.Right.Average(right => right ? 1.0 : 0.0);
+    }
+
+    public void Report(ReportPage page, StudyContext context) => new MethodsReport(this, context).Write(page);
+
+    private RunKey Key(string model, string task, ComparedMethod method, string rate, long seed, MethodsSize size) =>
+        RunKey.Of(
+            Name,
+            model,
+            task,
+            method.Name,
+            seed,
+            ("lr", rate),
+            ("epochs", Text(size.Epochs)),
+            ("batch", Text(size.BatchSize)),
+            ("rows", Text(size.TrainRows)),
+            ("heldout", Text(size.HeldOutRows)),
+            ("tokens", Text(size.MaxLength)),
+            ("positions", size.Positions),
+            ("rank", Text(size.Rank)),
+            ("dtype", size.Dtype.ToString()));
+
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
+}
