@@ -84,7 +84,8 @@ let examples () =
             && not (text.Contains "<ExampleNeedsArguments>true<")
         then
             printfn $"{project}"
-            Shell.dotnet [ "run"; "--project"; project; "-c"; "Release" ]
+            // They are built already, and to look at each again takes longer than some of them run.
+            Shell.dotnet [ "run"; "--no-build"; "--project"; project; "-c"; "Release" ]
 
     reproduceSmoke ()
 

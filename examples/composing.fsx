@@ -14,8 +14,7 @@ open System.Threading
 open Reft.Core
 open Reft.Core.Syntax
 
-let root = Path.Combine(__SOURCE_DIRECTORY__, "..")
-let modelFolder = Path.Combine(root, "models", "base-3.8m")
+let modelFolder = Path.Combine(__SOURCE_DIRECTORY__, "..", "models", "base-3.8m")
 let loaded = Checkpoint.load modelFolder
 let model = loaded.Model
 let tokenizer = TokenizerFile.load modelFolder
@@ -26,7 +25,7 @@ let require what shown =
         exit 1
 
 let rows file =
-    File.ReadAllLines(Path.Combine(root, "examples", "data", file))
+    File.ReadAllLines(Path.Combine(__SOURCE_DIRECTORY__, "data", file))
     |> Array.map (fun line ->
         use json = JsonDocument.Parse line
 
@@ -35,7 +34,8 @@ let rows file =
 
         text "prompt", text "completion")
 
-let train, heldOut = rows "topics.train.jsonl", rows "topics.heldout.jsonl" |> Array.truncate 80
+let train, heldOut =
+    rows "topics.train.jsonl", rows "topics.heldout.jsonl" |> Array.truncate 80
 
 let example (ends: int list) (prompt, completion) =
     Array.append (tokenizer.EncodeCompletion completion) (List.toArray ends)
@@ -55,9 +55,7 @@ let fit spec rate steps examples =
     |> _.State.Parameters
 
 let layers = [ 0 .. model.Config.Layers - 1 ]
-
-// ---- the first: edits of the prompt, which is where the topic is to be found. It learns the topic alone, and not what
-// follows it.
+// ---- the first: edits of the prompt, where the topic is to be found. It learns the topic alone, and not what follows it.
 
 let topicSpec = loreft 4 |> at (blockOutput layers) (first 7 + last 7)
 let topicTheta = train |> Array.map (example []) |> fit topicSpec 2e-3 75
@@ -68,9 +66,14 @@ let topicTheta = train |> Array.map (example []) |> fit topicSpec 2e-3 75
 let closing = ". Amen"
 
 let words =
-    [| "They prayed for the", " King"; "He read to us from the", " book"; "She told me of her", " father"
-       "The end of all things is", " death"; "We give thanks for the", " rain"; "The hope of the world is", " peace"
-       "They buried him in the", " ground"; "I shall remember this", " day" |]
+    [| "They prayed for the", " King"
+       "He read to us from the", " book"
+       "She told me of her", " father"
+       "The end of all things is", " death"
+       "We give thanks for the", " rain"
+       "The hope of the world is", " peace"
+       "They buried him in the", " ground"
+       "I shall remember this", " day" |]
 
 let closingSpec =
     loreft 4 |> at (blockOutput layers) all |> ReftSpec.during Phase.Decode

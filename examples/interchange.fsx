@@ -50,7 +50,9 @@ let sites = blockInput [ 0 ] @ blockOutput [ 0 .. model.Config.Layers - 1 ]
 /// Activations of the donor at one token, under the name that the interchange asks for. The run that reads them has two rows,
 /// one for each word that is scored, and row i reads row i: so the donor is run twice over too.
 let donated token =
-    let batch = List.replicate 2 (Example.ofText (prompt donor)) |> Batch.create PaddingSide.Right
+    let batch =
+        List.replicate 2 (Example.ofText (prompt donor))
+        |> Batch.create PaddingSide.Right
 
     model
     |> Reft.collect "donor" sites (span token 1) (Batch.context model batch) (Batch.ids model.Device batch)
@@ -75,17 +77,27 @@ let show (tokens: string seq) =
 printfn $"""per cent of the way{show tokens}"""
 
 for site, row in map do
-    let cells = row |> List.map (fun turn -> $"{round (100.0 * turn) + 0.0, 9:F0}") |> String.concat ""
+    let cells =
+        row
+        |> List.map (fun turn -> $"{round (100.0 * turn) + 0.0, 9:F0}")
+        |> String.concat ""
+
     printfn $"{site, -24}{cells}"
 
 // What differs at the input is one word, so that it alone turns everything there; at the output of the last block only the
 // last token is still read. Between the two the map shows where attention has carried it.
 let at' site = List.item site map |> snd
-let word = Array.zip (prompt read) (prompt donor) |> Array.findIndex (fun (a, b) -> a <> b)
-let biggest row = row |> List.indexed |> List.maxBy snd |> fst
+
+let word =
+    Array.zip (prompt read) (prompt donor) |> Array.findIndex (fun (a, b) -> a <> b)
+
+let biggest row =
+    row |> List.indexed |> List.maxBy snd |> fst
+
 require "at the input the word that differs carries the answer" (biggest (at' 0) = word && (at' 0)[word] > 0.99)
 require "at the end the last token carries it" (List.last (List.last map |> snd) > 0.99)
 
 for (site, row), (later, next) in List.pairwise map do
     if biggest row <> biggest next then
-        printfn $"\nBetween {site} and {later} the answer moves from '{tokens[biggest row]}' to '{tokens[biggest next]}'."
+        printfn
+            $"\nBetween {site} and {later} the answer moves from '{tokens[biggest row]}' to '{tokens[biggest next]}'."

@@ -29,8 +29,7 @@ let require what shown =
 
 let prompt = tokenizer.EncodePrompt "Tell me:"
 
-let passage =
-    tokenizer.EncodeCompletion " The lamp burned all night in the window,"
+let passage = tokenizer.EncodeCompletion " The lamp burned all night in the window,"
 
 let example = Example.ofCompletion prompt passage
 
@@ -80,8 +79,12 @@ let show (name: string) edit layers =
     found.Recalled
 
 let all' = [ 0 .. model.Config.Layers - 1 ]
-let alone = [ for layer in [ List.head all'; List.last all' ] -> show $"ConsReFT, block {layer}" (consreft 1) [ layer ] ]
-let growing = [ for count in 2 .. all'.Length -> show $"ConsReFT, blocks 0-{count - 1}" (consreft 1) (List.take count all') ]
+
+let alone =
+    [ for layer in [ List.head all'; List.last all' ] -> show $"ConsReFT, block {layer}" (consreft 1) [ layer ] ]
+
+let growing =
+    [ for count in 2 .. all'.Length -> show $"ConsReFT, blocks 0-{count - 1}" (consreft 1) (List.take count all') ]
 
 // LoReFT writes a number that depends on the token it edits, W h + b in place of a constant: so that it can say something else
 // at each step, and recalls with less loss.

@@ -14,8 +14,7 @@ open TorchSharp
 open Reft.Core
 open Reft.Core.Syntax
 
-let root = Path.Combine(__SOURCE_DIRECTORY__, "..")
-let modelFolder = Path.Combine(root, "models", "base-3.8m")
+let modelFolder = Path.Combine(__SOURCE_DIRECTORY__, "..", "models", "base-3.8m")
 let loaded = Checkpoint.load modelFolder
 let model = loaded.Model
 let tokenizer = TokenizerFile.load modelFolder
@@ -29,7 +28,7 @@ let require what shown =
 // knows nothing about the held-out ones, unless the model puts words of one topic near one another.
 
 let rows file =
-    File.ReadAllLines(Path.Combine(root, "examples", "data", file))
+    File.ReadAllLines(Path.Combine(__SOURCE_DIRECTORY__, "data", file))
     |> Array.map (fun line ->
         use json = JsonDocument.Parse line
 
@@ -62,11 +61,16 @@ let collected rows =
               model
               |> Reft.collect "probed" sites all (Batch.context model batch) (Batch.ids model.Device batch)
               |> List.map (fun found ->
-                  let ofRow = (found.Values.``to`` torch.float32).split (Array.countBy id found.Rows |> Array.map (snd >> int64))
+                  let ofRow =
+                      (found.Values.``to`` torch.float32)
+                          .split(Array.countBy id found.Rows |> Array.map (snd >> int64))
+
                   [ for h in ofRow -> h[-1] ], [ for h in ofRow -> h.mean [| 0L |] ]) ]
 
     [ for site in 0 .. sites.Length - 1 ->
-          let stacked part = batches |> List.collect (List.item site >> part) |> dsharp.stack
+          let stacked part =
+              batches |> List.collect (List.item site >> part) |> dsharp.stack
+
           stacked fst, stacked snd ]
 
 // ---- the probe: one linear map and a softmax, by gradient descent on all rows at once
@@ -81,16 +85,22 @@ let probe (x: Tensor) (y: Tensor) =
         torch.nn.functional.cross_entropy (logits, y) + 0.01f * theta.square().sum()
 
     let start = torch.zeros (x.shape[1] * int64 topics.Length)
-    let theta = (start, [ 1..100 ]) ||> List.fold (fun theta _ -> theta - 0.5f * dsharp.grad loss theta)
+
+    let theta =
+        (start, [ 1..100 ])
+        ||> List.fold (fun theta _ -> theta - 0.5f * dsharp.grad loss theta)
+
     fun (x: Tensor) -> (scaled x |> dsharp.matmul (theta.view (-1L, int64 topics.Length))).argmax 1L
 
 let accuracy (probe: Tensor -> Tensor) x (y: Tensor) =
-    ((probe x).eq(y).``to`` torch.float32).mean().item<float32> () |> float
+    ((probe x).eq(y).``to`` torch.float32).mean().item<float32>() |> float
 
 let found =
     List.map2
         (fun (last, mean) (heldOutLast, heldOutMean) ->
-            let accuracyOf x held = accuracy (probe x (labels train)) held (labels heldOut)
+            let accuracyOf x held =
+                accuracy (probe x (labels train)) held (labels heldOut)
+
             accuracyOf last heldOutLast, accuracyOf mean heldOutMean)
         (collected train)
         (collected heldOut)

@@ -41,7 +41,10 @@ let state =
       "The court heard the case." ]
 
 let prompts =
-    [ "The people of the"; "I have always loved the"; "In the morning we saw the"; "Nothing is so great as the" ]
+    [ "The people of the"
+      "I have always loved the"
+      "In the morning we saw the"
+      "Nothing is so great as the" ]
 
 let seaWords = [ " whale"; " ship"; " sea"; " boat" ]
 let stateWords = [ " Congress"; " law"; " treaty"; " Government" ]
@@ -60,7 +63,7 @@ let collected texts =
     |> fun found -> found.Head.Values.``to`` torch.float32
 
 let vector = ReadingVector.ofMeans (collected sea) (collected state)
-printfn $"‖v‖ = {vector.norm().item<float32> ():F2}\n"
+printfn $"‖v‖ = {vector.norm().item<float32>():F2}\n"
 
 /// The mean log-probability of some words as the next one after the prompts.
 let logProbability bound words =
@@ -81,15 +84,24 @@ printfn "α            sea   state"
 let leanings =
     [ for strength in [ -1.0; -0.5; 0.0; 0.5; 1.0 ] do
           let steer =
-              ActivationAddition.create { ActivationAddition.options with Coefficient = strength } vector
+              ActivationAddition.create
+                  { ActivationAddition.options with
+                      Coefficient = strength }
+                  vector
 
           // Every token is moved, those that are generated too: the phase is not only the prompt.
           let spec = steer |> at site all |> ReftSpec.during Phase.Always
           use bound = Reft.bind spec (Reft.init spec model.Config (Rng.ofSeed 1L)) // the vector is its only parameter
-          let ofSea, ofState = logProbability [ bound ] seaWords, logProbability [ bound ] stateWords
+
+          let ofSea, ofState =
+              logProbability [ bound ] seaWords, logProbability [ bound ] stateWords
+
           printfn $"{strength, 4:F1}{ofSea, 12:F2}{ofState, 8:F2}   {prompts[2]}{says [ bound ]}"
           ofSea - ofState ]
 
 // Held-out evidence: the prompts above are in neither set, and the words were not chosen by the vector.
-require "a greater strength leans further to the sea" (leanings |> List.pairwise |> List.forall (fun (less, more) -> more > less + 0.5))
+require
+    "a greater strength leans further to the sea"
+    (leanings |> List.pairwise |> List.forall (fun (less, more) -> more > less + 0.5))
+
 require "α = 0 is the base model" (leanings[2] = logProbability [] seaWords - logProbability [] stateWords)
