@@ -10,7 +10,7 @@ open Reft.Core.Tests.TinyModel
 
 let private few =
     { FsCheckConfig.defaultConfig with
-        maxTest = 10 }
+        maxTest = 6 }
 
 let private prompts seed =
     examples seed 0 [ 9; 3; 6; 1 ] |> List.map (fun e -> Example.ofText e.Ids)
@@ -30,18 +30,25 @@ let private paper =
         TopP = Some 0.75
         TopK = Some 40 }
 
-/// The sum of the log-probabilities of a continuation, by one uncached pass, over length ^ penalty.
-let private uncached bound model penalty (prompt: Example) (generated: int[]) =
-    let example =
-        { Example.ofText (Array.append prompt.Ids generated) with
-            Prompt = prompt.Ids.Length
-            Subspaces = prompt.Subspaces }
+/// The sums of the log-probabilities of continuations, by one uncached pass, over length ^ penalty.
+let private uncachedAll bound model penalty (prompt: Example) (generated: int[] list) =
+    let examples =
+        generated
+        |> List.map (fun ids ->
+            { Example.ofText (Array.append prompt.Ids ids) with
+                Prompt = prompt.Ids.Length
+                Subspaces = prompt.Subspaces })
 
-    let all =
-        (Score.logprobs bound model (Batch.create PaddingSide.Right [ example ]))[0]
+    Score.logprobs bound model (Batch.create PaddingSide.Right examples)
+    |> Array.toList
+    |> List.map2
+        (fun (ids: int[]) all ->
+            (all |> Array.skip (prompt.Ids.Length - 1) |> Array.sumBy float)
+            / float ids.Length ** penalty)
+        generated
 
-    (all |> Array.skip (prompt.Ids.Length - 1) |> Array.sumBy float)
-    / float generated.Length ** penalty
+let private uncached bound model penalty prompt generated =
+    uncachedAll bound model penalty prompt [ generated ] |> List.head
 
 let private texts (rows: GeneratedRow[][]) =
     rows |> Array.map (Array.map (fun row -> row.Ids))
@@ -196,7 +203,7 @@ let tests =
                       Expect.isTrue (close found[0].Score.Value expected) "score")
           }
           testPropertyWithConfig few "one beam is greedy, or draws as without beams" (fun (seed: int) ->
-              use _ = torch.NewDisposeScope()
+              use _ = scope ()
               let model = create torch.float32 1L
               let given = prompts (int64 seed)
 
@@ -213,7 +220,7 @@ let tests =
               few
               "an exhaustive search finds the best of all texts"
               (fun (seed: int) (PositiveInt k) ->
-                  use _ = torch.NewDisposeScope()
+                  use _ = scope ()
                   let penalty = [ 0.0; 1.0; 2.0 ][k % 3]
                   let vocabulary, most, stop = 4, 3, 3
 
@@ -249,7 +256,7 @@ let tests =
               few
               "a batch finds what each row finds alone, by search and by drawing"
               (fun (seed: int) ->
-                  use _ = torch.NewDisposeScope()
+                  use _ = scope ()
                   let model = create torch.float32 1L
                   let given = prompts (int64 seed)
 
