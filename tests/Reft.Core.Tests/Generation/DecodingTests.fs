@@ -11,6 +11,12 @@ let private few =
     { FsCheckConfig.defaultConfig with
         maxTest = 10 }
 
+/// Where rounding could decide between two tokens, seeds are fixed.
+let private forSeeds name (holds: int -> bool) =
+    testCase name (fun () ->
+        for seed in 0..7 do
+            Expect.isTrue (holds seed) $"seed {seed}")
+
 let private prompts seed =
     examples seed 0 [ 9; 3; 6; 1 ] |> List.map (fun e -> Example.ofText e.Ids)
 
@@ -39,7 +45,7 @@ let private ngrams n (tokens: int[]) = tokens |> Array.windowed n
 let tests =
     testList
         "Ways of decoding"
-        [ testPropertyWithConfig few "top-k of 1 and a temperature near 0 are greedy" (fun (seed: int) ->
+        [ forSeeds "top-k of 1 and a temperature near 0 are greedy" (fun (seed: int) ->
               use _ = scope ()
               let free = generate Decoding.greedy (upTo 10 []) (int64 seed) |> ids
 
@@ -92,7 +98,7 @@ let tests =
               |> Array.forall (fun row ->
                   banned
                   |> List.forall (fun sequence -> ngrams sequence.Length row.Ids |> Array.contains sequence |> not)))
-          testPropertyWithConfig few "the seed decides, whatever the batch" (fun (seed: int) ->
+          forSeeds "the seed decides, whatever the batch" (fun (seed: int) ->
               use _ = scope ()
               let model = create torch.float32 1L
               let given = prompts (int64 seed)
