@@ -54,6 +54,11 @@ let relative (a: Tensor) (b: Tensor) : float =
     let difference = (wide a - wide b).norm().item<float>()
     difference / max 1e-30 (wide(b).norm().item<float>())
 
+/// A scope for the body of a property.
+let scope () : System.IDisposable =
+    Native.load ()
+    torch.NewDisposeScope()
+
 /// Runs a test body in a scope of its own.
 let scoped (body: unit -> unit) : unit =
     Native.load ()

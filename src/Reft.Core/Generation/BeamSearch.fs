@@ -26,7 +26,8 @@ module internal BeamSearch =
         let warped =
             match decoding.Choice with
             | TokenChoice.MostLikely -> processed
-            | TokenChoice.Sampled(warping, _) -> processed |> Warp.apply (ends + 1) warping
+            | TokenChoice.Sampled(warping, _) ->
+                processed |> Warp.apply (if beams.Count = 1 then 1 else ends + 1) warping
 
         let soFar =
             states

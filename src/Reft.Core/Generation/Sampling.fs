@@ -1,5 +1,6 @@
 namespace Reft.Core
 
+open System
 open TorchSharp
 
 /// <summary>Drawing tokens.</summary>
@@ -15,70 +16,58 @@ module Sampling =
     let streams (seed: int64) (rows: int seq) : Rng[] =
         rows |> Seq.map (fun row -> Rng.ofSeed seed |> Rng.fork row) |> Seq.toArray
 
-    /// <summary>A number in [0, 1), and the stream after it.</summary>
-    let uniform (rng: Rng) : struct (float * Rng) =
-        let struct (bits, rng) = Rng.next rng
-        struct (float (bits >>> 11) * 2.0 ** -53.0, rng)
+    /// The noise of a row, the places' independent standard Gumbel draws, and the stream after it.
+    let private fillGumbel (noise: float[]) start count (stream: Rng) =
+        let mutable stream = stream
 
-    let private uniforms count (streams: Rng[]) =
-        let following = Array.copy streams
-        let numbers = Array.zeroCreate<float>(streams.Length * count)
+        for i in start .. start + count - 1 do
+            let struct (bits, following) = Rng.next stream
+            stream <- following
+            // 52 bits and a half: neither 0 nor 1.
+            let uniform = (float (bits >>> 12) + 0.5) * 2.0 ** -52.0
+            noise[i] <- -(log -(log uniform))
 
-        for row in 0 .. streams.Length - 1 do
-            for i in 0 .. count - 1 do
-                let struct (number, rng) = uniform following[row]
-                numbers[row * count + i] <- number
-                following[row] <- rng
-
-        struct (numbers, following)
+        stream
 
     /// <summary>
     /// Draws places of each row without replacement, in proportion to exp(logit): the first as likely as its probability,
     /// and each further one likewise among those that are left.
     /// </summary>
+    /// <remarks>
+    /// The places with the greatest logits after independent Gumbel noise is added have just this distribution (Kool et al.,
+    /// arXiv 1903.06059). Unlike a place in the cumulative distribution, they hardly change with the rounding of the logits,
+    /// which depends on the batch.
+    /// </remarks>
     /// <param name="count">How many are drawn from each row.</param>
     /// <param name="streams">One per row.</param>
     /// <param name="logits">[rows, n]</param>
     /// <returns>The places of each row, −1 where no probability was left; and the streams after it.</returns>
     /// <exception cref="T:System.InvalidOperationException">A logit is not a number.</exception>
     let draw (count: int) (streams: Rng[]) (logits: Tensor) : struct (int[][] * Rng[]) =
-        let struct (numbers, following) = uniforms count streams
+        let n = int logits.shape[1]
+        let noise = Array.zeroCreate<float>(streams.Length * n)
+        let following = streams |> Array.mapi (fun row -> fillGumbel noise (row * n) n)
 
-        let places =
-            Scope.free (fun () ->
-                let rows = logits.shape[0]
-                let wide = logits.``to`` torch.float64
-                // A row that has no token left has no maximum to subtract.
-                let greatest = wide.amax ([| -1L |], true)
+        Scope.free (fun () ->
+            let noise =
+                torch.tensor(noise, dtype = torch.float64).view_as(logits).``to`` logits.device
 
-                if greatest.isnan().logical_or(greatest.isposinf ()).any().item<bool>() then
-                    invalidOp
-                        "the model gives logits that are not numbers: its weights, or the interventions', are damaged or do not fit the dtype"
+            let struct (greatest, places) =
+                (logits.``to`` torch.float64 + noise).topk(count, 1, true, true)
 
-                let shifted = wide - greatest.masked_fill (greatest.isinf (), (0.0).ToScalar())
-                let weights = shifted.exp ()
+            let greatest = greatest.cpu().data<float>().ToArray()
 
-                let drawn =
-                    torch.tensor(numbers, dtype = torch.float64).view(rows, int64 count).``to`` logits.device
+            if
+                greatest
+                |> Array.exists (fun x -> Double.IsNaN x || Double.IsPositiveInfinity x)
+            then
+                invalidOp
+                    "the model gives logits that are not numbers: its weights, or the interventions', are damaged or do not fit the dtype"
 
-                let places =
-                    [ for i in 0L .. int64 count - 1L do
-                          use _ = torch.NewDisposeScope()
-                          let sums = weights.cumsum -1L
-                          let total = sums.narrow (1L, sums.shape[1] - 1L, 1L)
-                          // Rounding must not reach the total itself, which no place exceeds.
-                          let target =
-                              torch.minimum (drawn.narrow (1L, i, 1L) * total, total * (1.0 - 2.0 ** -52.0))
+            let places =
+                Array.map2
+                    (fun place logit -> if Double.IsNegativeInfinity logit then -1 else int place)
+                    (places.cpu().data<int64>().ToArray())
+                    greatest
 
-                          let place = sums.le(target).sum(1L, true)
-                          let none = total.le ((0.0).ToScalar())
-                          let place = place.masked_fill (none, (0).ToScalar())
-
-                          weights.scatter_ (1L, place, torch.zeros_like (place, dtype = torch.float64))
-                          |> ignore
-
-                          place.masked_fill(none, (-1).ToScalar()).MoveToOuterDisposeScope() ]
-
-                torch.cat(ResizeArray places, 1L).cpu().data<int64>().ToArray())
-
-        struct (places |> Array.map int |> Array.chunkBySize count, following)
+            struct (Array.chunkBySize count places, following))

@@ -10,7 +10,13 @@ open Reft.Core.Tests.TinyModel
 
 let private few =
     { FsCheckConfig.defaultConfig with
-        maxTest = 10 }
+        maxTest = 6 }
+
+/// Where rounding could decide between two tokens, seeds are fixed.
+let private forSeeds name (holds: int -> bool) =
+    testCase name (fun () ->
+        for seed in 0..5 do
+            Expect.isTrue (holds seed) $"seed {seed}")
 
 let private prompts seed =
     examples seed 0 [ 9; 3; 6; 1 ] |> List.map (fun e -> Example.ofText e.Ids)
@@ -30,18 +36,25 @@ let private paper =
         TopP = Some 0.75
         TopK = Some 40 }
 
-/// The sum of the log-probabilities of a continuation, by one uncached pass, over length ^ penalty.
-let private uncached bound model penalty (prompt: Example) (generated: int[]) =
-    let example =
-        { Example.ofText (Array.append prompt.Ids generated) with
-            Prompt = prompt.Ids.Length
-            Subspaces = prompt.Subspaces }
+/// The sums of the log-probabilities of continuations, by one uncached pass, over length ^ penalty.
+let private uncachedAll bound model penalty (prompt: Example) (generated: int[] list) =
+    let examples =
+        generated
+        |> List.map (fun ids ->
+            { Example.ofText (Array.append prompt.Ids ids) with
+                Prompt = prompt.Ids.Length
+                Subspaces = prompt.Subspaces })
 
-    let all =
-        (Score.logprobs bound model (Batch.create PaddingSide.Right [ example ]))[0]
+    Score.logprobs bound model (Batch.create PaddingSide.Right examples)
+    |> Array.toList
+    |> List.map2
+        (fun (ids: int[]) all ->
+            (all |> Array.skip (prompt.Ids.Length - 1) |> Array.sumBy float)
+            / float ids.Length ** penalty)
+        generated
 
-    (all |> Array.skip (prompt.Ids.Length - 1) |> Array.sumBy float)
-    / float generated.Length ** penalty
+let private uncached bound model penalty prompt generated =
+    uncachedAll bound model penalty prompt [ generated ] |> List.head
 
 let private texts (rows: GeneratedRow[][]) =
     rows |> Array.map (Array.map (fun row -> row.Ids))
@@ -195,8 +208,8 @@ let tests =
                       let expected = uncached [ bound ] model 1.0 prompt found[0].Ids
                       Expect.isTrue (close found[0].Score.Value expected) "score")
           }
-          testPropertyWithConfig few "one beam is greedy, or draws as without beams" (fun (seed: int) ->
-              use _ = torch.NewDisposeScope()
+          forSeeds "one beam is greedy, or draws as without beams" (fun (seed: int) ->
+              use _ = scope ()
               let model = create torch.float32 1L
               let given = prompts (int64 seed)
 
@@ -213,7 +226,7 @@ let tests =
               few
               "an exhaustive search finds the best of all texts"
               (fun (seed: int) (PositiveInt k) ->
-                  use _ = torch.NewDisposeScope()
+                  use _ = scope ()
                   let penalty = [ 0.0; 1.0; 2.0 ][k % 3]
                   let vocabulary, most, stop = 4, 3, 3
 
@@ -245,29 +258,26 @@ let tests =
                       let score = uncached [] model penalty prompt
                       let best = every [] |> List.map score |> List.max
                       close rows[0].Score.Value best && best >= score greedy.Ids - 1e-4))
-          testPropertyWithConfig
-              few
-              "a batch finds what each row finds alone, by search and by drawing"
-              (fun (seed: int) ->
-                  use _ = torch.NewDisposeScope()
-                  let model = create torch.float32 1L
-                  let given = prompts (int64 seed)
+          forSeeds "a batch finds what each row finds alone, by search and by drawing" (fun (seed: int) ->
+              use _ = scope ()
+              let model = create torch.float32 1L
+              let given = prompts (int64 seed)
 
-                  let beams = { Decoding.beams 4 with Returned = 2 }
+              let beams = { Decoding.beams 4 with Returned = 2 }
 
-                  [ fun _ -> Decoding.greedy
-                    sampled paper (int64 seed)
-                    sampled Warp.none (int64 seed) ]
-                  |> List.forall (fun decoding ->
-                      let together =
-                          Generate.beams beams (decoding [ 0..3 ]) (upTo 8 [ 7 ]) [] model given |> texts
+              [ fun _ -> Decoding.greedy
+                sampled paper (int64 seed)
+                sampled Warp.none (int64 seed) ]
+              |> List.forall (fun decoding ->
+                  let together =
+                      Generate.beams beams (decoding [ 0..3 ]) (upTo 8 [ 7 ]) [] model given |> texts
 
-                      let alone =
-                          [| for row, prompt in List.indexed given ->
-                                 (Generate.beams beams (decoding [ row ]) (upTo 8 [ 7 ]) [] model [ prompt ]
-                                  |> texts)[0] |]
+                  let alone =
+                      [| for row, prompt in List.indexed given ->
+                             (Generate.beams beams (decoding [ row ]) (upTo 8 [ 7 ]) [] model [ prompt ]
+                              |> texts)[0] |]
 
-                      together = alone))
+                  together = alone))
           test "drawn beams have a seed" {
               scoped (fun () ->
                   let model = create torch.float32 1L

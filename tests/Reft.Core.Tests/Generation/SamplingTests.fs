@@ -44,7 +44,7 @@ let tests =
         [ testProperty
               "top-p keeps the least set whose probability reaches p"
               (fun seed (PositiveInt n) (PositiveInt k) ->
-                  use _ = torch.NewDisposeScope()
+                  use _ = scope ()
                   let p = float (1 + k % 99) / 100.0
                   let before, kept = logitsOf seed (1 + n % 60) |> warped (Warp.topP 1 p)
                   let mass = Array.zip before kept |> Array.filter snd |> Array.map fst
@@ -56,18 +56,18 @@ let tests =
                   && Array.forall2 (fun q isKept -> isKept || q <= least + 1e-7) before kept
                   && Array.contains greatest mass)
           testProperty "top-k keeps the k most likely tokens" (fun seed (PositiveInt n) (PositiveInt k) ->
-              use _ = torch.NewDisposeScope()
+              use _ = scope ()
               let before, kept = logitsOf seed (1 + n % 60) |> warped (Warp.topK 1 k)
               let expected = before |> Array.sortDescending |> Array.truncate k |> Array.last
               Array.forall2 (fun q isKept -> isKept = (q >= expected)) before kept)
           testProperty "min-p keeps what is p times as likely as the most likely token" (fun seed (PositiveInt k) ->
-              use _ = torch.NewDisposeScope()
+              use _ = scope ()
               let p = float (k % 100) / 100.0
               let before, kept = logitsOf seed 30 |> warped (Warp.minP 1 p)
               let bound = p * Array.max before
               Array.forall2 (fun q isKept -> isKept = (q >= bound) || abs (q - bound) < 1e-7) before kept)
           testProperty "warps leave as many tokens as they are told to" (fun seed (PositiveInt n) ->
-              use _ = torch.NewDisposeScope()
+              use _ = scope ()
               let least = 1 + n % 5
 
               [ Warp.topK least 1; Warp.topP least 1e-6; Warp.minP least 1.0 ]
