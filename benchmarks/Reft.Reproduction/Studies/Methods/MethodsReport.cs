@@ -105,7 +105,7 @@ internal sealed class MethodsReport
 
     private void Costs(ReportPage page, string model) => page.Table(
         $"methods-costs-{model}",
-        ["method", .. Tasks(model).SelectMany(task => (string[])[$"{task}: s", $"{task}: MB"])],
+        ["method", .. Tasks(model).SelectMany(task => (string[])[$"{task}: CPU s", $"{task}: MB"])],
         Methods(model).Select(method => (IReadOnlyList<string>)
         [
             method.Title,
