@@ -9,10 +9,13 @@ namespace Reft;
 /// <param name="Dataset">Its name.</param>
 /// <param name="Rows">The rows that were evaluated.</param>
 /// <param name="Score">The score in per cent, higher is better; null where a judge decides.</param>
-/// <param name="Metric">What the score is, e.g. <c>accuracy</c>.</param>
+/// <param name="Metric">What the score is, e.g. <c>accuracy</c>; <see cref="Judged"/> where a judge decides.</param>
 /// <param name="CutPrompts">Prompts that were cut to the recipe's longest row, or to the model's context.</param>
 public sealed record DatasetScore(string Dataset, int Rows, double? Score, string Metric, int CutPrompts)
 {
+    /// <summary>The metric of answers that are written for a judge.</summary>
+    public const string Judged = "judged";
+
     /// <summary>The lower end of the score's interval of 95 %, by drawing its rows again; null where there is none.</summary>
     public double? Low { get; init; }
 
@@ -80,7 +83,10 @@ public sealed record RecipeResults(
             dataset,
             RowsOf(dataset) is { } rows ? rows.ToString(CultureInfo.InvariantCulture) : "",
             RanOf(dataset).Count().ToString(CultureInfo.InvariantCulture),
-            !RanOf(dataset).Any() ? NotRun : Mean(dataset) is { } mean ? Shown(mean, Deviation(dataset)) : "written",
+            !RanOf(dataset).Any() ? NotRun
+                : Mean(dataset) is { } mean ? Shown(mean, Deviation(dataset))
+                : RanOf(dataset).All(score => score.Metric == DatasetScore.Judged) ? "written"
+                : "undefined",
             Recipe.Paper?.Scores.TryGetValue(dataset, out var paper) == true ? Number(paper) : "–",
         ]));
         if (Datasets.Count > 1)

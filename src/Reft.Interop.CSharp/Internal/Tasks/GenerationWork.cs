@@ -80,7 +80,7 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
             dataset,
             rows.Count,
             interval?.Estimate,
-            _task.IsScored ? "accuracy" : "judged",
+            _task.IsScored ? "accuracy" : DatasetScore.Judged,
             prompts.Count(prompt => prompt.Ids.Count > longest))
         {
             Low = interval?.Low,

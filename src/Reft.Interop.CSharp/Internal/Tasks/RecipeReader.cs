@@ -204,7 +204,9 @@ internal sealed class RecipeReader(JsonObject root, string source)
             return null;
         }
 
-        var text = Text(key);
+        // One layer is a number on a command line: --set method.layers=3.
+        var value = Needed(key);
+        var text = value?.GetValueKind() == JsonValueKind.Number ? value.ToJsonString() : TextOf(key, value);
         return Checked(key, () => read(text));
     }
 
