@@ -122,7 +122,7 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
             FailurePathOf(key, fingerprint),
             JsonSerializer.SerializeToUtf8Bytes(new { key = key.ToString(), message }, Layout));
 
-    // Six digits: more than the tables show.
+    // Counts as they are, the rest to six digits: more than the tables show.
     private static FinishedRun Rounded(FinishedRun run) => run with
     {
         Result = run.Result with { Numbers = run.Result.Numbers.ToDictionary(number => number.Key, number => Digits(number.Value)) },
@@ -130,8 +130,9 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
         PeakMegabytes = Digits(run.PeakMegabytes),
     };
 
-    private static double Digits(double number) =>
-        double.Parse(number.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+    private static double Digits(double number) => double.IsInteger(number)
+        ? number
+        : double.Parse(number.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 
     private string FailurePathOf(RunKey key, string fingerprint)
     {

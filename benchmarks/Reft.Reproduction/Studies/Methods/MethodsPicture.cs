@@ -47,9 +47,11 @@ internal static class MethodsPicture
             if (cell.Runs[0]["parameters"] is not (> 0 and var parameters))
             {
                 // No place on a logarithmic axis.
-                var line = plot.Add.HorizontalLine(y, pattern: LinePattern.Dashed, color: Colors.Gray);
-                line.LabelText = method.Title;
-                line.LabelOppositeAxis = false;
+                plot.Add.HorizontalLine(y, pattern: LinePattern.Dashed, color: Colors.Gray);
+                var name = plot.Add.Text(method.Title, 5.1, y);
+                name.LabelFontColor = Colors.Gray;
+                name.LabelFontSize = 12;
+                name.OffsetY = -16;
                 continue;
             }
 
