@@ -43,7 +43,7 @@ internal sealed class MemorisationStudy : IStudy
 
         var full = context.Scope == Scope.Full;
         var lengths = full ? "2,4,8,16,32,64,128,256" : "2,4,8,16,32";
-        var rates = full ? "0.01,0.03,0.1,0.3" : "0.03,0.1,0.3";
+        var rates = full ? "0.01,0.03,0.1,0.3" : "0.03,0.1";
         var steps = full ? 1500 : 200;
         return
         [
@@ -56,7 +56,7 @@ internal sealed class MemorisationStudy : IStudy
                from seed in Enumerable.Range(1, full ? 5 : model == StudyContext.Base ? 2 : 1)
                select new PlannedRun(
                    Key(model, text.Key, way.Method, way.Place, seed, lengths, rates, steps),
-                   (model == StudyContext.Base ? 1 : 2) + seed - 1),
+                   seed > 1 ? 4 : model == StudyContext.Base ? 1 : 3),
         ];
     }
 
