@@ -48,13 +48,13 @@ module BeamHypotheses =
     /// How many candidates a step looks at: twice the beams, or more where there are several ends, so that enough
     /// unfinished ones are among them. One beam takes the one token that it would take without a search.
     /// </summary>
-    let candidates (ends: int) (beams: BeamOptions) : int =
+    let candidates (ends: int) (beams: BeamSearchOptions) : int =
         if beams.Count = 1 then
             1
         else
             max 2 (1 + ends) * beams.Count
 
-    let private normalised (beams: BeamOptions) (length: int) (score: float32) =
+    let private normalised (beams: BeamSearchOptions) (length: int) (score: float32) =
         score / float32 (float length ** beams.LengthPenalty)
 
     /// <summary>The state after a step.</summary>
@@ -66,9 +66,9 @@ module BeamHypotheses =
     /// </param>
     /// <param name="state">The state before.</param>
     let advance
-        (beams: BeamOptions)
+        (beams: BeamSearchOptions)
         (most: int)
-        (finish: int[] -> FinishReason option)
+        (finish: int[] -> RowEnding option)
         (candidates: BeamCandidate list)
         (state: BeamState)
         : BeamState =
@@ -118,7 +118,7 @@ module BeamHypotheses =
             | [] -> true
             | best :: _ when full ->
                 let length =
-                    if beams.EarlyStopping = EarlyStopping.Never && beams.LengthPenalty > 0.0 then
+                    if beams.EarlyStopping = BeamStopping.Never && beams.LengthPenalty > 0.0 then
                         most
                     else
                         length
@@ -128,4 +128,4 @@ module BeamHypotheses =
 
         { Running = followed @ List.replicate (beams.Count - followed.Length) dead
           Finished = finished
-          Done = hopeless || full && beams.EarlyStopping = EarlyStopping.Full }
+          Done = hopeless || full && beams.EarlyStopping = BeamStopping.Full }

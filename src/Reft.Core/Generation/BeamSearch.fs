@@ -10,7 +10,7 @@ module internal BeamSearch =
     /// The candidates of each row, best first or as they are drawn; those without probability are left out.
     let private candidates
         (decoding: Decoding)
-        (beams: BeamOptions)
+        (beams: BeamSearchOptions)
         (ends: int)
         (streams: Rng[])
         (states: BeamState[])
@@ -78,7 +78,7 @@ module internal BeamSearch =
 
     /// The best texts of each row, best first.
     let run
-        (beams: BeamOptions)
+        (beams: BeamSearchOptions)
         (decoding: Decoding)
         (options: GenerateOptions)
         (bound: BoundReft list)
@@ -210,7 +210,7 @@ module internal BeamSearch =
             batch.Spans
             |> Array.map (fun _ ->
                 [| { Ids = [||]
-                     Finish = FinishReason.Length
+                     Finish = RowEnding.Length
                      Score = None } |])
         else
             let struct (cache, first) =

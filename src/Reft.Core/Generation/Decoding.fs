@@ -23,7 +23,7 @@ type GeneratedToken =
 
 /// <summary>Why a row ended.</summary>
 [<RequireQualifiedAccess>]
-type FinishReason =
+type RowEnding =
     /// Its last token is one of <c>StopIds</c>.
     | EndToken
     /// Its text is at an end, as <c>Decoding.StopText</c> says.
@@ -37,7 +37,7 @@ type GeneratedRow =
         /// The new tokens; an end token is the last of them.
         Ids: int[]
         /// Why there are no more.
-        Finish: FinishReason
+        Finish: RowEnding
         /// In a beam search, the sum of its tokens' log-probabilities over (number of tokens) ^ LengthPenalty.
         Score: float option
     }
@@ -65,7 +65,7 @@ type Decoding =
 
 /// <summary>When a beam search ends.</summary>
 [<RequireQualifiedAccess>]
-type EarlyStopping =
+type BeamStopping =
     /// When there are as many finished texts as beams and the best unfinished one, at its present length, scores below
     /// the worst of them (transformers' <c>False</c>).
     | Unlikely
@@ -75,14 +75,14 @@ type EarlyStopping =
     | Never
 
 /// <summary>The options of a beam search.</summary>
-type BeamOptions =
+type BeamSearchOptions =
     {
         /// How many unfinished texts are followed for each row.
         Count: int
         /// The power of the number of new tokens that a finished text's log-probability is divided by: above 0 longer ones gain.
         LengthPenalty: float
         /// When it ends.
-        EarlyStopping: EarlyStopping
+        EarlyStopping: BeamStopping
         /// How many texts are returned for each row; at most <c>Count</c>.
         Returned: int
     }
@@ -98,20 +98,20 @@ module Decoding =
           StopText = None }
 
     /// <summary>transformers' beam search: length penalty 1, ended by the heuristic, one text returned.</summary>
-    let beams (count: int) : BeamOptions =
+    let beams (count: int) : BeamSearchOptions =
         { Count = count
           LengthPenalty = 1.0
-          EarlyStopping = EarlyStopping.Unlikely
+          EarlyStopping = BeamStopping.Unlikely
           Returned = 1 }
 
     /// Why a row is at an end, if it is; its new tokens are copied only where they are asked about.
     let internal finish (decoding: Decoding) (options: GenerateOptions) (ends: Set<int>) (row: TokensSoFar) =
         if ends.Contains row.Ids[row.Length - 1] then
-            Some FinishReason.EndToken
+            Some RowEnding.EndToken
         elif decoding.StopText |> Option.exists (fun stops -> stops row.NewIds) then
-            Some FinishReason.StopText
+            Some RowEnding.StopText
         elif row.New >= options.MaxNewTokens then
-            Some FinishReason.Length
+            Some RowEnding.Length
         else
             None
 
@@ -149,7 +149,7 @@ module Decoding =
                     (nameof prompts)
                     $"prompt {row} has {prompt.Length} tokens, and {options.MaxNewTokens} new ones would pass the model's context of {model.Config.Context}: shorten the prompt or ask for at most {max 0 (model.Config.Context - prompt.Length)} new tokens")
 
-    let internal checkBeams (beams: BeamOptions) =
+    let internal checkBeams (beams: BeamSearchOptions) =
         if beams.Count < 1 then
             invalidArg (nameof beams) $"expected a Count of 1 beam or more, found {beams.Count}"
 

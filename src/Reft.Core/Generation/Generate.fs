@@ -44,7 +44,7 @@ module Generate =
         (bound: BoundReft list)
         (model: Transformer)
         (examples: Example list)
-        : struct (GeneratedToken * FinishReason option) seq =
+        : struct (GeneratedToken * RowEnding option) seq =
         let prompts = examples |> List.map (fun example -> example.Ids)
         Decoding.check options decoding model prompts
         let finish = Decoding.finish decoding options (Set.ofList options.StopIds)
@@ -163,7 +163,7 @@ module Generate =
         (examples: Example list)
         : GeneratedRow[] =
         let ids = Array.init examples.Length (fun _ -> ResizeArray<int>())
-        let reasons = Array.create examples.Length FinishReason.Length
+        let reasons = Array.create examples.Length RowEnding.Length
 
         for struct (token, reason) in run decoding options bound model examples do
             ids[token.Row].Add token.Id
@@ -197,7 +197,7 @@ module Generate =
     /// </exception>
     /// <exception cref="T:System.InvalidOperationException">Every token is forbidden, or the model's logits are not numbers.</exception>
     let beams
-        (beams: BeamOptions)
+        (beams: BeamSearchOptions)
         (decoding: Decoding)
         (options: GenerateOptions)
         (bound: BoundReft list)

@@ -246,7 +246,7 @@ let tests =
 
                   let beams =
                       { Decoding.beams (pown vocabulary most) with
-                          EarlyStopping = EarlyStopping.Never
+                          EarlyStopping = BeamStopping.Never
                           LengthPenalty = penalty }
 
                   let options = upTo most [ stop ]
@@ -335,7 +335,7 @@ let tests =
                       for row in rows do
                           let stops = row.Ids |> Array.map (fun id -> id % 3 = 0)
                           Expect.isFalse (Array.contains true stops[.. stops.Length - 2]) "not before its end"
-                          Expect.equal (row.Finish = FinishReason.StopText) (Array.last stops) "why")
+                          Expect.equal (row.Finish = RowEnding.StopText) (Array.last stops) "why")
           }
           test "no new tokens are no search" {
               scoped (fun () ->

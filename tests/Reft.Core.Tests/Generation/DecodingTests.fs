@@ -79,7 +79,7 @@ let tests =
                       row.Ids
                       |> Array.indexed
                       |> Array.forall (fun (i, id) -> i >= least || not (List.contains id ends))
-                      && (row.Finish = FinishReason.EndToken) = List.contains (Array.last row.Ids) ends))
+                      && (row.Finish = RowEnding.EndToken) = List.contains (Array.last row.Ids) ends))
           test "a minimum length counts the prompt" {
               scoped (fun () ->
                   let ends = [ 1..39 ]
@@ -144,10 +144,10 @@ let tests =
 
                   let rows = generate decoding (upTo 10 []) 2L
                   Expect.equal rows[0].Ids (Array.truncate 4 free[0]) "the stop is among its tokens"
-                  Expect.equal rows[0].Finish FinishReason.StopText "why"
+                  Expect.equal rows[0].Finish RowEnding.StopText "why"
 
                   for row in 1..3 do
-                      if rows[row].Finish = FinishReason.Length then
+                      if rows[row].Finish = RowEnding.Length then
                           Expect.equal rows[row].Ids free[row] "the others go on")
           }
           test "where everything is forbidden, the row is named" {

@@ -57,11 +57,11 @@ let private beamCases =
     [ "beam4", beam4, []
       "beam4_early",
       { beam4 with
-          EarlyStopping = EarlyStopping.Full },
+          EarlyStopping = BeamStopping.Full },
       []
       "beam4_never",
       { beam4 with
-          EarlyStopping = EarlyStopping.Never },
+          EarlyStopping = BeamStopping.Never },
       []
       "beam4_lp0.5", { beam4 with LengthPenalty = 0.5 }, []
       "beam4_lp2", { beam4 with LengthPenalty = 2.0 }, []
@@ -82,9 +82,9 @@ let private checkGreedy (case: string) ends processors padding =
         for row in found do
             let reason =
                 if List.contains (Array.last row.Ids) ends then
-                    FinishReason.EndToken
+                    RowEnding.EndToken
                 else
-                    FinishReason.Length
+                    RowEnding.Length
 
             Expect.equal row.Finish reason "why it ended")
 

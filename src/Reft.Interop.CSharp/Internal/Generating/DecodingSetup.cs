@@ -41,7 +41,7 @@ internal sealed class DecodingSetup
     public StopText? Stop { get; }
 
     /// <summary>The beam search, if one is asked for.</summary>
-    public Core.BeamOptions? Beams { get; }
+    public Core.BeamSearchOptions? Beams { get; }
 
     /// <summary>The ids that end a row.</summary>
     public IEnumerable<int> Ends => _ends;
@@ -76,11 +76,11 @@ internal sealed class DecodingSetup
         };
     }
 
-    private static Core.EarlyStopping Of(EarlyStopping stopping) => stopping switch
+    private static Core.BeamStopping Of(EarlyStopping stopping) => stopping switch
     {
-        EarlyStopping.Full => Core.EarlyStopping.Full,
-        EarlyStopping.Never => Core.EarlyStopping.Never,
-        _ => Core.EarlyStopping.Unlikely,
+        EarlyStopping.Full => Core.BeamStopping.Full,
+        EarlyStopping.Never => Core.BeamStopping.Never,
+        _ => Core.BeamStopping.Unlikely,
     };
 
     private IEnumerable<FSharpFunc<Core.TokensSoFar[], FSharpFunc<torch.Tensor, torch.Tensor>>> Processors(FSharpList<int[]> banned)
