@@ -13,10 +13,13 @@ internal sealed record ComparedMethod(string Name, string Title, RateFamily Fami
 /// </summary>
 internal enum RateFamily
 {
-    /// <summary>Maps that act on activations or weights, and heads.</summary>
+    /// <summary>Every weight of the model.</summary>
+    Weights,
+
+    /// <summary>Maps of low rank that act on activations or weights.</summary>
     Maps,
 
-    /// <summary>Vectors that begin where they do nothing or little, and have to move far: biases, scales, prefixes.</summary>
+    /// <summary>What begins where it does nothing or little, and has to move far: biases, scales, prefixes, a head alone.</summary>
     Vectors,
 }
 
@@ -35,8 +38,10 @@ internal static class ComparedMethods
     [
         Edit("loreft", "LoReFT", rank => Interventions.Loreft(rank)),
         Tuned("lora", "LoRA", () => Tuning.Lora(LoraRank, modules: LoraMaps)),
-        new("probe", "probe (head alone)", RateFamily.Maps, (_, _) => { }),
-        Tuned("full", "full", Tuning.Full),
+        new("probe", "probe (head alone)", RateFamily.Vectors, (_, _) => { }),
+        Tuned("full", "full", Tuning.Full, RateFamily.Weights),
+        new("loreft-all", "LoReFT, every token", RateFamily.Maps, (model, key) => model.Attach(
+            new ReftSpec().At(Sites.BlockOutput(Layers.All), Positions.All, Interventions.Loreft(key.Count("rank"))))),
         Edit("direft", "DiReFT", rank => Interventions.DireftPaper(rank, bias: true)),
         Edit("noreft", "NoReFT", rank => Interventions.Noreft(rank)),
         Edit("consreft", "ConsReFT", rank => Interventions.Consreft(rank)),
@@ -55,8 +60,9 @@ internal static class ComparedMethods
         // The subset has the middle three of the full scope's five.
         string[] all = family switch
         {
-            RateFamily.Vectors => ["3e-4", "1e-3", "3e-3", "1e-2", "3e-2"],
-            _ => ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2"],
+            RateFamily.Weights => ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2"],
+            RateFamily.Vectors => ["1e-3", "3e-3", "1e-2", "3e-2", "1e-1"],
+            _ => ["3e-4", "1e-3", "3e-3", "1e-2", "3e-2"],
         };
         return scope switch { Scope.Full => all, Scope.Subset => all[1..4], _ => all[2..3] };
     }

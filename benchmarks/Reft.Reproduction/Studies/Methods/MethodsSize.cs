@@ -32,7 +32,7 @@ internal sealed record MethodsSize
     /// <summary>The rank of the ReFT family.</summary>
     public int Rank { get; init; } = 4;
 
-    public ModelDtype Dtype { get; init; } = ModelDtype.Bf16;
+    public ModelDtype Dtype { get; init; } = ModelDtype.Fp32;
 
     public static MethodsSize Of(Scope scope) => scope switch
     {
@@ -48,11 +48,12 @@ internal sealed record MethodsSize
         },
         Scope.Subset => new MethodsSize
         {
-            Tasks = [new("spam", 1200, 2, 48), new("union-era", 1200, 2, 48), new("opinion-words", 3000, 2, 16)],
+            Tasks = [new("spam", 800, 2, 48), new("union-era", 800, 2, 48), new("opinion-words", 2000, 2, 16)],
             Methods = AllMethods,
             LargeTasks = ["spam", "opinion-words"],
             LargeMethods = ["loreft", "direft", "lora", "probe", "full"],
             HeldOutRows = 500,
+            BatchSize = 8,
             Seeds = 3,
         },
         _ => new MethodsSize

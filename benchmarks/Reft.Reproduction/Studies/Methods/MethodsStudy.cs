@@ -13,7 +13,7 @@ internal sealed class MethodsStudy : IStudy
 
     public string Name => "methods";
 
-    public string Version => "1";
+    public string Version => "2";
 
     public IEnumerable<PlannedRun> Plan(StudyContext context)
     {
