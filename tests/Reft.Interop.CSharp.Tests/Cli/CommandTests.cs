@@ -21,6 +21,7 @@ public static class CommandTests
             Runner.TestCase("train and classify: labels", Classifies),
             Runner.TestCase("train and classify: numbers", Regresses),
             Runner.TestCase("prompts and texts, with a tokenizer", Texts),
+            Runner.TestCase("generate draws, searches, stops and forbids as it is told", Decoding),
             Runner.TestCase("tokenize gives Hugging Face's ids", Tokenizes),
             Runner.TestCase("an interrupt keeps the steps taken and exits with 130", Interrupted),
             Runner.TestCase("an interrupt before the first step saves nothing", InterruptedEarly),
@@ -214,14 +215,11 @@ public static class CommandTests
         Check.Equal(rows.Count + 1, score.Lines.Length, "a line per row, and one for all");
     }
 
-    private static void Texts()
+    private static void Decoding()
     {
         using var model = TinyLlama.WithTokenizer();
-        var options = new[] { "generate", "--model", model.Path, "--prompt", "@abc", "--max-new-tokens", "6", "--ignore-eos" };
+        string[] options = ["generate", "--model", model.Path, "--prompt", "@abc", "--max-new-tokens", "24", "--ignore-eos"];
         var json = ReftProcess.Run([.. options, "--json"]).Succeeded().Json.Single();
-        Check.Equal(6, json.GetProperty("token_ids").GetArrayLength(), "new tokens");
-        Check.Equal(json.GetProperty("text").GetString() + "\n", ReftProcess.Run(options).Succeeded().Output, "the text alone");
-
         var text = json.GetProperty("text").GetString()!;
         Check.Equal("length", json.GetProperty("finish").GetString(), "why it ends");
         var stopped = ReftProcess.Run([.. options, "--stop", "§", "--stop", text[2..4]]).Succeeded().Output;
@@ -235,15 +233,25 @@ public static class CommandTests
         string[] drawn = [.. options, "--temperature", "0.8", "--top-k", "50", "--top-p", "0.9", "--min-p", "0.01", "--seed", "5"];
         var sample = ReftProcess.Run([.. drawn, "--json"]).Succeeded().Json.Single();
         Check.Equal(sample.GetProperty("text").GetString() + "\n", ReftProcess.Run(drawn).Succeeded().Output, "a drawn text");
+        var visible = text.First(character => character > ' ');
         string[] forbidding =
-            [.. options, "--ban", text[..1], "--repetition-penalty", "1.2", "--no-repeat-ngram", "2", "--min-new-tokens", "3"];
+            [.. options, "--ban", visible.ToString(), "--repetition-penalty", "1.2", "--no-repeat-ngram", "2", "--min-new-tokens", "3"];
         Check.That(
-            !ReftProcess.Run(forbidding).Succeeded().Output.Contains(text[0], StringComparison.Ordinal), "a banned text");
+            !ReftProcess.Run(forbidding).Succeeded().Output.Contains(visible, StringComparison.Ordinal), "a banned text");
         ReftProcess.Run([.. options, "--seed", "1"]).FailedWith(2, "--temperature", "--seed");
         ReftProcess.Run([.. options, "--early-stopping", "true"]).FailedWith(2, "--beams", "--early-stopping");
         ReftProcess.Run([.. options, "--beams", "2", "--early-stopping", "soon"]).FailedWith(2, "--early-stopping", "'soon'");
         ReftProcess.Run([.. options, "--beams", "2", "--return-sequences", "3"]).FailedWith(2, "--return-sequences", "2", "3");
         ReftProcess.Run([.. options, "--top-p", "0"]).FailedWith(2, "--top-p", "'0'");
+    }
+
+    private static void Texts()
+    {
+        using var model = TinyLlama.WithTokenizer();
+        var options = new[] { "generate", "--model", model.Path, "--prompt", "@abc", "--max-new-tokens", "6", "--ignore-eos" };
+        var json = ReftProcess.Run([.. options, "--json"]).Succeeded().Json.Single();
+        Check.Equal(6, json.GetProperty("token_ids").GetArrayLength(), "new tokens");
+        Check.Equal(json.GetProperty("text").GetString() + "\n", ReftProcess.Run(options).Succeeded().Output, "the text alone");
 
         var input = Write(model, "rows.jsonl", ["""{"prompt": "ab", "completion": "c"}""", """{"text": "abc"}"""]);
         var scores = ReftProcess.Run("score", "--model", model.Path, "--input", input, "--json").Succeeded().Json;
