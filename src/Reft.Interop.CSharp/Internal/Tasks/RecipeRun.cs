@@ -119,7 +119,7 @@ internal sealed class RecipeRun(
     private void Identify(RecipeFileSet files)
     {
         var path = Path.Combine(options.Output, "run.json");
-        var found = JsonFiles.Read(path);
+        var found = HasProgress() ? JsonFiles.Read(path) : null;
         var hashes = found?["files"] as JsonObject ?? [];
         var facts = new JsonObject
         {
@@ -155,6 +155,12 @@ internal sealed class RecipeRun(
         InvalidDataException Other(string difference) =>
             new($"{options.Output} holds a run of other settings: {difference}: choose another folder for the output");
     }
+
+    // A run that was refused before its first step leaves nothing that another could be mixed with.
+    private bool HasProgress() =>
+        Directory.Exists(options.Output)
+        && Directory.EnumerateDirectories(options.Output, "seed-*").Any(seed =>
+            Directory.EnumerateFiles(seed, "*", SearchOption.AllDirectories).Any());
 
     // The first setting that differs.
     private static string? Difference(JsonNode? before, JsonNode? now, string key) =>
