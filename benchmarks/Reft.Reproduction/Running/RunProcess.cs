@@ -86,7 +86,7 @@ internal static class RunProcess
             var order = JsonSerializer.Deserialize<Order>(line ?? "")!;
             var study = AllStudies.All.Single(study => study.Name == order.Key.Study);
             var context = new StudyContext(order.Scope, order.Packages, order.Folders, []);
-            var result = await study.RunAsync(order.Key, context, CancellationToken.None).ConfigureAwait(false);
+            var result = await MeasureAsync(study, order.Key, context).ConfigureAwait(false);
             result = result with
             {
                 Numbers = result.Numbers.Where(number => double.IsFinite(number.Value)).ToDictionary(),
@@ -100,6 +100,23 @@ internal static class RunProcess
             Console.Error.WriteLine($"{e.GetType().Name}: {e.Message}");
             Console.Error.WriteLine(e.StackTrace);
             return 1;
+        }
+    }
+
+    // A rate at which training diverges is a result, or its method would wait for it for ever.
+    private static async Task<RunResult> MeasureAsync(IStudy study, RunKey key, StudyContext context)
+    {
+        try
+        {
+            return await study.RunAsync(key, context, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (DivergenceException e)
+        {
+            return new RunResult
+            {
+                Numbers = new Dictionary<string, double> { [FinishedRun.DivergedName] = 1 },
+                Texts = new Dictionary<string, string> { [FinishedRun.DivergedName] = e.Message },
+            };
         }
     }
 }

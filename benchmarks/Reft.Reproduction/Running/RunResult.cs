@@ -23,6 +23,13 @@ internal sealed record RunResult
 internal sealed record FinishedRun(
     RunKey Key, RunResult Result, double Seconds, double PeakMegabytes, string Machine, string Fingerprint)
 {
-    /// <summary>A number of the result.</summary>
+    /// <summary>The name of the number that a run has whose training diverged, and of the text that says how; it has no scores.</summary>
+    public const string DivergedName = "diverged";
+
+    /// <summary>Whether its training diverged.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool Diverged => Result.Numbers.ContainsKey(DivergedName);
+
+    /// <summary>A number of the result; not a number where it has none of that name.</summary>
     public double this[string name] => Result.Numbers.TryGetValue(name, out var value) ? value : double.NaN;
 }

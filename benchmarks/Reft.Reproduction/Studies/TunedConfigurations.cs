@@ -35,7 +35,7 @@ internal sealed record TunedConfigurations(IReadOnlyList<double> Rates, int Seed
     /// <summary>The finished runs at the chosen rate; empty until all rates are tried.</summary>
     public IReadOnlyList<FinishedRun> Chosen(StudyContext context, Func<string, long, RunKey> keyOf) =>
         Best(context, keyOf) is { } best
-            ? [.. Enumerable.Range(1, Seeds).Select(seed => context.Find(keyOf(best, seed))).OfType<FinishedRun>()]
+            ? [.. Enumerable.Range(1, Seeds).Select(seed => context.Find(keyOf(best, seed))).OfType<FinishedRun>().Where(run => !run.Diverged)]
             : [];
 
     private string? Best(StudyContext context, Func<string, long, RunKey> keyOf)

@@ -119,15 +119,18 @@ internal sealed class MethodsReport
     private void Data(ReportPage page) => page.Table(
         "methods-data",
         ["task", "rows to train on", "development", "test", "the largest class, test", "steps"],
-        Tasks(StudyContext.Base).Select(task => _context.Runs.FirstOrDefault(run => run.Key.Task == task) is { } run
+        _size.Tasks.Select(size => (Task: size.Name, Run: Methods(StudyContext.Base)
+            .SelectMany(method => _study.Tried(size, method, _context)).Select(tried => tried.Run)
+            .FirstOrDefault(run => run?.Diverged == false)))
+        .Select(found => found is { Task: var task, Run: { } run }
             ? (IReadOnlyList<string>)
             [
                 task, Count(run["train_rows"]), Count(run["dev_rows"]), Count(run["test_rows"]),
                 Percent(run["test_majority"]), Count(run["steps"]),
             ]
-            : [task, .. Enumerable.Repeat(ReportPage.NotRun, 5)]));
+            : [found.Task, .. Enumerable.Repeat(ReportPage.NotRun, 5)]));
 
-    // Accuracy on the development split at each rate tried, the one chosen in bold.
+    // Accuracy on the development split at each rate tried, the one chosen in bold; a star where it is at an end of the grid.
     private void Rates(ReportPage page)
     {
         page.Table(
@@ -139,9 +142,11 @@ internal sealed class MethodsReport
                 .. _size.Tasks.Select(task =>
                 {
                     var chosen = _study.ChosenRate(task, method, _context);
-                    return string.Join(", ", _study.Tried(task, method, _context).Select(tried =>
+                    var all = _study.Tried(task, method, _context);
+                    return string.Join(", ", all.Select(tried =>
                         tried.Run is not { } run ? $"{tried.Rate}: {ReportPage.NotRun}"
-                        : tried.Rate == chosen ? $"**{tried.Rate}: {Percent(run["dev_accuracy"])}**"
+                        : run.Diverged ? $"{tried.Rate}: diverged"
+                        : tried.Rate == chosen ? $"**{tried.Rate}: {Percent(run["dev_accuracy"])}**{(tried == all[0] || tried == all[^1] ? "*" : "")}"
                         : $"{tried.Rate}: {Percent(run["dev_accuracy"])}"));
                 }),
             ]));

@@ -77,7 +77,8 @@ internal sealed class MethodsStudy : IStudy
         return ChosenRate(task, method, context) is { } rate
             ? [.. Enumerable.Range(1, size.Seeds)
                 .Select(seed => context.Find(Key(model, task, method, rate, seed, size)))
-                .OfType<FinishedRun>()]
+                .OfType<FinishedRun>()
+                .Where(run => !run.Diverged)]
             : [];
     }
 
