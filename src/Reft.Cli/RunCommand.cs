@@ -13,6 +13,9 @@ internal static class RunCommand
         Arity = ArgumentArity.ZeroOrOne,
     };
 
+    private static readonly Option<string?> Variant = Values.Text(
+        "--variant", "NAME", "Which of the variants of a recipe's file; without it a file with several is refused, and they are listed.");
+
     private static readonly Option<bool> List = Values.Flag("--list", "Show the recipes, one a line, and do nothing else.");
     private static readonly ModelChoice Model = new(required: false);
     private static readonly Option<string?> Data = Values.Text(
@@ -44,7 +47,7 @@ internal static class RunCommand
         var command = CommonOptions.Command(
             "run",
             "Run an experiment of the ReFT paper: train by its recipe, evaluate its data sets, and compare with its figures.",
-            [List, .. Model.Which, Data, Output, Seeds, Datasets, MaxTrain, MaxEvaluation, Set, DryRun, .. Model.How, Json]);
+            [List, Variant, .. Model.Which, Data, Output, Seeds, Datasets, MaxTrain, MaxEvaluation, Set, DryRun, .. Model.How, Json]);
         command.Add(RecipeArgument);
         command.Validators.Add(Check);
         command.SetAction(RunAsync);
@@ -125,9 +128,33 @@ internal static class RunCommand
     private static Recipe Chosen(ParseResult parsed)
     {
         var name = parsed.GetRequiredValue(RecipeArgument)!;
-        var recipe = File.Exists(name) ? Recipe.Load(name) : Recipe.Named(name);
+        var variant = parsed.GetValue(Variant);
+        var recipe = File.Exists(name) ? OfFile(name, variant)
+            : variant is null ? Recipe.Named(name)
+            : throw new ArgumentException($"--variant chooses from a file, and there is no file {name}: a recipe of the library has one name, see `reft run --list`");
         var settings = (parsed.GetValue(Set) ?? []).Select(Values.Pair).ToArray();
         return settings is [] ? recipe : recipe.With(settings);
+    }
+
+    private static Recipe OfFile(string path, string? variant)
+    {
+        var recipes = Recipe.LoadAll(path);
+        var file = Path.GetFileNameWithoutExtension(path);
+        if (recipes is [var only] && variant is null)
+        {
+            return only;
+        }
+
+        if (recipes is [{ } single] && single.Name == file)
+        {
+            throw new ArgumentException($"{path}: it holds one recipe and no variants: leave out --variant");
+        }
+
+        var names = recipes.Select(recipe => recipe.Name[(file.Length + 1)..]).ToArray();
+        return Array.IndexOf(names, variant) is >= 0 and var chosen
+            ? recipes[chosen]
+            : throw new ArgumentException(
+                $"{path}: {(variant is null ? "it holds several recipes" : $"there is no variant '{variant}'")}: choose one with --variant: {string.Join(", ", names)}");
     }
 
     private static async Task<ReftModel> LoadAsync(ParseResult parsed, Recipe recipe, CancellationToken stop)

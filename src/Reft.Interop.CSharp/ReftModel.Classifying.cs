@@ -178,6 +178,10 @@ public sealed partial class ReftModel
         return rows.Chunk(batchSize).SelectMany((chunk, number) => ClassifyBatch(chunk, number * batchSize, maxLength));
     }
 
+    /// <summary>How many rows are longer than so many tokens, and are cut.</summary>
+    internal int CountCut(IEnumerable<LabelledRow> rows, int maxLength) =>
+        rows.Where((row, i) => _encoder.EncodeRow(row, i, int.MaxValue, null).Ids.Length > maxLength).Count();
+
     private Classification[] ClassifyBatch(LabelledRow[] rows, int first, int maxLength)
     {
         using var work = _gate.Read();

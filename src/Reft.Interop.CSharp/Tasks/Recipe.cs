@@ -96,7 +96,7 @@ public sealed partial class Recipe
     /// <exception cref="InvalidDataException">It is no recipe: the message names the file and the key.</exception>
     public static IReadOnlyList<Recipe> LoadAll(string path) =>
         File.Exists(path)
-            ? RecipeFiles.Parse(Path.GetFileNameWithoutExtension(path), File.ReadAllText(path), path)
+            ? RecipeFiles.Load(path)
             : throw new FileNotFoundException($"there is no recipe {path}: expected a JSON file", path);
 
     /// <summary>Reads a recipe from its JSON.</summary>

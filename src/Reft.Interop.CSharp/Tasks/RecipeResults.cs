@@ -10,7 +10,7 @@ namespace Reft;
 /// <param name="Rows">The rows that were evaluated.</param>
 /// <param name="Score">The score in per cent, higher is better; null where a judge decides.</param>
 /// <param name="Metric">What the score is, e.g. <c>accuracy</c>; <see cref="Judged"/> where a judge decides.</param>
-/// <param name="CutPrompts">Prompts that were cut to the recipe's longest row, or to the model's context.</param>
+/// <param name="CutPrompts">Prompts, or rows of a classification, that were cut to the recipe's longest row, or to the model's context.</param>
 public sealed record DatasetScore(string Dataset, int Rows, double? Score, string Metric, int CutPrompts)
 {
     /// <summary>The metric of answers that are written for a judge.</summary>

@@ -57,6 +57,7 @@ internal sealed class GlueWork(Recipe recipe) : RecipeWork(recipe)
         var longest = Math.Min(Recipe.Training.MaxLength ?? model.Config.ContextLength, model.Config.ContextLength);
         var found = model.EvaluateClassifier(ClassificationData.FromRows(rows), Recipe.EvaluationBatchSize, longest, stop);
         var predicted = new JsonArray();
+        var right = new List<double>(rows.Count);
         foreach (var (row, prediction) in rows.Zip(model.Classify(rows, Recipe.EvaluationBatchSize, longest)))
         {
             stop.ThrowIfCancellationRequested();
@@ -67,6 +68,7 @@ internal sealed class GlueWork(Recipe recipe) : RecipeWork(recipe)
                 ["generation"] = prediction.Label ?? prediction.Value?.ToString("R", CultureInfo.InvariantCulture),
                 ["answer"] = row.Label ?? row.Value?.ToString("R", CultureInfo.InvariantCulture),
             });
+            right.Add(prediction.Label == row.Label ? 100.0 : 0.0);
             progress(predicted.Count, rows.Count);
         }
 
@@ -77,7 +79,12 @@ internal sealed class GlueWork(Recipe recipe) : RecipeWork(recipe)
             "pearson" => found.Pearson,
             _ => found.Accuracy,
         };
-        return new DatasetScore(dataset, rows.Count, 100 * score, _task.Metric, 0);
+        var interval = _task.Metric == "accuracy" ? Bootstrap.Mean(right) : null;
+        return new DatasetScore(dataset, rows.Count, 100 * score, _task.Metric, model.CountCut(rows, longest))
+        {
+            Low = interval?.Low,
+            High = interval?.High,
+        };
     }
 
     private static bool HasFiles(string folder) =>

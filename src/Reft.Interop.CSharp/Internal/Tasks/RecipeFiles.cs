@@ -12,6 +12,12 @@ internal static class RecipeFiles
     private const string Variants = "variants";
     private const string Extension = ".json";
 
+    // The largest of the library has 8 variants in 6 kB.
+    private const int LargestFile = 1_000_000;
+    private const int MostVariants = 1000;
+    private const int MostParts = 3;
+    private const int MostInAll = 16_000_000;
+
     private static readonly JsonDocumentOptions Reading = new()
     {
         CommentHandling = JsonCommentHandling.Skip,
@@ -43,20 +49,62 @@ internal static class RecipeFiles
     /// <summary>The recipes of a file: one of its name, or one for each variant, of its name and the variant's.</summary>
     public static IReadOnlyList<Recipe> Parse(string name, string text, string source)
     {
+        if (text.Length > LargestFile)
+        {
+            throw TooLarge(source);
+        }
+
         var json = ObjectOf(text, source);
         if (!json.Remove(Variants, out var variants))
         {
             return [Recipe.Of(name, json, source)];
         }
 
-        return variants is JsonObject { Count: > 0 } several
-            ? [.. several.Select(variant => Variant(json, variant.Key, variant.Value, name, source))]
-            : throw new InvalidDataException($"{source}: key '{Variants}': expected an object of variants by name");
+        if (variants is not JsonObject { Count: > 0 } several)
+        {
+            throw new InvalidDataException($"{source}: key '{Variants}': expected an object of variants by name");
+        }
+
+        if (several.Count > MostVariants)
+        {
+            throw new InvalidDataException($"{source}: key '{Variants}': expected {MostVariants} variants at most, found {several.Count}");
+        }
+
+        // Each variant has all that is in common.
+        if ((long)json.ToJsonString().Length * several.Count > MostInAll)
+        {
+            throw new InvalidDataException(
+                $"{source}: key '{Variants}': {several.Count} variants of these settings are more than {MostInAll / LargestFile} MB: expected fewer, or shorter settings");
+        }
+
+        return [.. several.Select(variant => Variant(json, variant.Key, variant.Value, name, source))];
+    }
+
+    /// <summary>The recipes of a file.</summary>
+    /// <exception cref="InvalidDataException">It is too large, or holds something else.</exception>
+    public static IReadOnlyList<Recipe> Load(string path)
+    {
+        // A pipe has no length to ask for: one byte more than there may be is enough to tell.
+        using var file = File.OpenRead(path);
+        var bytes = new byte[LargestFile + 1];
+        var count = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+        if (count > LargestFile)
+        {
+            throw TooLarge(path);
+        }
+
+        using var reader = new StreamReader(new MemoryStream(bytes, 0, count));
+        return Parse(Path.GetFileNameWithoutExtension(path), reader.ReadToEnd(), path);
     }
 
     /// <summary>Sets a key, which may be one within a part: <c>training.epochs</c>. Whether there is such a key, reading decides.</summary>
     public static void Set(JsonObject json, string key, JsonNode? value, string source)
     {
+        if (key.Count('.') >= MostParts)
+        {
+            throw new InvalidDataException($"{source}: key '{Shown(key)}': there is no such key: expected {MostParts} parts at most");
+        }
+
         var names = key.Split('.');
         var section = json;
         foreach (var name in names[..^1])
@@ -84,6 +132,11 @@ internal static class RecipeFiles
             return JsonValue.Create(text);
         }
     }
+
+    private static InvalidDataException TooLarge(string source) =>
+        new($"{source}: expected a recipe of {LargestFile / 1_000_000} MB at most, found more");
+
+    private static string Shown(string key) => key.Length <= 60 ? key : key[..60] + "…";
 
     private static Recipe Variant(JsonObject common, string variant, JsonNode? settings, string name, string source)
     {

@@ -36,14 +36,14 @@ internal sealed class RecipeReader(JsonObject root, string source)
         method = method with { Dropout = Optional("method.dropout", (key, value) => Real(key, value, "a rate in [0, 1)", x => x is >= 0 and < 1)) };
         if (method.IsTuning)
         {
-            return method with
+            return Valid(method with
             {
                 Alpha = Optional("method.alpha", (key, value) => Real(key, value, "a number > 0", x => x > 0)),
                 Modules = Needed("method.modules") is { } modules ? Texts("method.modules", modules) : [],
-            };
+            });
         }
 
-        return Checked("method", () => method with
+        return Valid(Checked("method", () => method with
         {
             Layers = Read("method.layers", Layers.Parse) ?? Layers.All,
             Positions = Read("method.positions", Positions.Parse),
@@ -55,7 +55,7 @@ internal sealed class RecipeReader(JsonObject root, string source)
                 var other => throw Refuse("method.short_prompts", $"expected pyreft or paper, found '{other}'"),
             },
             Options = Absent("method.options") ? method.Options : Pairs("method.options"),
-        });
+        }));
     }
 
     public RecipeTraining Training()
@@ -152,6 +152,17 @@ internal sealed class RecipeReader(JsonObject root, string source)
     // A value that is set makes known what was not.
     public IReadOnlyDictionary<string, string> Unknown() =>
         Absent(UnknownKey) ? new Dictionary<string, string>() : Pairs(UnknownKey).Where(pair => At(pair.Key) is null).ToDictionary(StringComparer.Ordinal);
+
+    // A name or an option that no method has is refused here, not after a model of many gigabytes was loaded.
+    private RecipeMethod Valid(RecipeMethod method)
+    {
+        if (method.Rank is not null && (method.IsTuning || method.Positions is not null))
+        {
+            Checked("method", () => method.IsTuning ? (object?)method.ToTuning() : method.ToSpec());
+        }
+
+        return method;
+    }
 
     /// <summary>Refuses keys that nothing reads.</summary>
     public void End() => End(root, "");

@@ -16,30 +16,66 @@ internal sealed class RecipeRun(
 {
     private const string Adapter = "adapter";
     private const string Checkpoints = "checkpoints";
+    private const string Result = "result.json";
 
     public async Task<RecipeResults> RunAsync()
     {
+        var seeds = options.Seeds ?? recipe.Seeds;
+        CheckMethod(seeds);
         var files = work.FindFiles(options.Data, options.Datasets);
         work.ReadRows(files);
         Directory.CreateDirectory(options.Output);
         Identify(files);
-        var seeds = new List<SeedResult>();
-        foreach (var seed in options.Seeds ?? recipe.Seeds)
+        var results = Earlier();
+        foreach (var seed in seeds)
         {
-            seeds.Add(await SeedAsync(seed, [.. files.Tests.Select(test => test.Key)]).ConfigureAwait(false));
-            JsonFiles.Write(Path.Combine(options.Output, "results.json"), Results(seeds).ToJsonObject());
+            results[seed] = await SeedAsync(seed, [.. files.Tests.Select(test => test.Key)]).ConfigureAwait(false);
+            JsonFiles.Write(Path.Combine(options.Output, "results.json"), Results(results.Values).ToJsonObject());
         }
 
-        return Results(seeds);
+        return Results(results.Values);
     }
 
-    private RecipeResults Results(IReadOnlyList<SeedResult> seeds) => new(recipe, model.Config.Folder, work.Datasets, [.. seeds]);
+    private RecipeResults Results(IEnumerable<SeedResult> seeds) => new(recipe, model.Config.Folder, work.Datasets, [.. seeds]);
+
+    private string FolderOf(long seed) => Path.Combine(options.Output, string.Create(CultureInfo.InvariantCulture, $"seed-{seed}"));
+
+    // Layers that the model has not, or maps of other names, are refused before all rows are read and hashed.
+    private void CheckMethod(IReadOnlyList<long> seeds)
+    {
+        if (seeds is [var seed, ..])
+        {
+            Attach(seed);
+            model.Detach();
+        }
+    }
+
+    // What earlier runs of the same settings have evaluated, of whichever seeds.
+    private SortedDictionary<long, SeedResult> Earlier()
+    {
+        var found = new SortedDictionary<long, SeedResult>();
+        foreach (var folder in Directory.EnumerateDirectories(options.Output, "seed-*"))
+        {
+            if (SeedRecord.Read(Path.Combine(folder, Result)) is { Datasets.Count: > 0 } result
+                && Path.GetFileName(folder) == Path.GetFileName(FolderOf(result.Seed)))
+            {
+                found[result.Seed] = result;
+            }
+        }
+
+        return found;
+    }
 
     private async Task<SeedResult> SeedAsync(long seed, string[] datasets)
     {
-        var folder = Path.Combine(options.Output, string.Create(CultureInfo.InvariantCulture, $"seed-{seed}"));
-        var file = Path.Combine(folder, "result.json");
+        var folder = FolderOf(seed);
+        var file = Path.Combine(folder, Result);
         var result = SeedRecord.Read(file);
+        if (result is not null)
+        {
+            RemoveCheckpoints(folder);
+        }
+
         if (result is not null && datasets.All(dataset => result.Datasets.Any(score => score.Dataset == dataset)))
         {
             progress?.Report(new RecipeProgress(seed, null, null, 0, 0, IsFromEarlierRun: true));
@@ -48,8 +84,10 @@ internal sealed class RecipeRun(
 
         if (result is null)
         {
+            // In this order, so that a run that is killed between the two is not trained again.
             result = await TrainAsync(seed, folder).ConfigureAwait(false);
             JsonFiles.Write(file, SeedRecord.ToJson(result));
+            RemoveCheckpoints(folder);
         }
         else
         {
@@ -73,7 +111,16 @@ internal sealed class RecipeRun(
         return result;
     }
 
-    private async Task<SeedResult> TrainAsync(long seed, string folder)
+    private static void RemoveCheckpoints(string folder)
+    {
+        var checkpoints = Path.Combine(folder, Checkpoints);
+        if (Directory.Exists(checkpoints))
+        {
+            Directory.Delete(checkpoints, recursive: true);
+        }
+    }
+
+    private void Attach(long seed)
     {
         model.Detach();
         if (recipe.Method.ToTuning() is { } tuning)
@@ -84,7 +131,11 @@ internal sealed class RecipeRun(
         {
             model.Attach(recipe.Method.ToSpec(), seed);
         }
+    }
 
+    private async Task<SeedResult> TrainAsync(long seed, string folder)
+    {
+        Attach(seed);
         work.Prepare(model, seed);
         var checkpoints = Path.Combine(folder, Checkpoints);
         var rows = new[] { recipe.Training.MaxExamples, options.MaxTrain }.OfType<int>().Order().Cast<int?>().FirstOrDefault();
@@ -100,7 +151,6 @@ internal sealed class RecipeRun(
         }
 
         model.SaveAdapter(Path.Combine(folder, Adapter));
-        Directory.Delete(checkpoints, recursive: true);
         var described = model.Describe();
         return new SeedResult
         {
