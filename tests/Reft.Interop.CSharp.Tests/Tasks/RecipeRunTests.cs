@@ -20,7 +20,9 @@ public static class RecipeRunTests
             Runner.TestCase("a learnt answer is found: every data set is right", LearnsAndAnswers),
             Runner.TestCase("a finished seed is not run again, a missing data set alone is", NotAgain),
             Runner.TestCase("a run that was interrupted ends as one that was not", Interrupted),
+            Runner.TestCase("a seed whose result could not be written keeps its checkpoints", NotRecorded),
             Runner.TestCase("results of other settings are not mixed", NotMixed),
+            Runner.TestCase("one of the variants of a file is chosen by its name", ChosenVariant),
             Runner.TestCase("missing files are listed before anything is trained", MissingFiles),
             Runner.TestCase("the list, and what a dry run shows", ListAndDryRun),
             Runner.TestCase("instructions are answered in AlpacaEval's format", Instructions),
@@ -138,6 +140,16 @@ public static class RecipeRunTests
         Check.Equal(rest.Output, again.Output, "the same table");
         Check.That(again.Errors.Contains("seed 43: finished by an earlier run", StringComparison.Ordinal), again.Errors);
 
+        // What a kill right after the result was written leaves.
+        var checkpoints = Path.Combine(output, "seed-43", "checkpoints");
+        Directory.CreateDirectory(Path.Combine(checkpoints, "step-1"));
+        var alone = ReftProcess.Run([.. run, "--seeds", "43"]).Succeeded();
+        Check.That(!Directory.Exists(checkpoints), "checkpoints of a finished seed are removed");
+        Check.Equal(rest.Output, alone.Output, "the table holds the seeds of earlier runs too");
+        using var results = JsonDocument.Parse(File.ReadAllText(Path.Combine(output, "results.json")));
+        Check.Same(
+            [42L, 43], results.RootElement.GetProperty("seeds").EnumerateArray().Select(seed => seed.GetProperty("seed").GetInt64()), "seeds of results.json");
+
         // A data set that was evaluated with the adapter loaded again says the same as one evaluated after training.
         var fresh = folder.File("fresh");
         ReftProcess.Run([.. Run(model, folder.File("own.json"), folder.File("data"), fresh), "--max-train", "8", "--max-eval", "3"]).Succeeded();
@@ -170,6 +182,35 @@ public static class RecipeRunTests
                 Convert.ToHexString(File.ReadAllBytes(Path.Combine(folder.File("broken"), $"seed-{seed}", "adapter", "reft.safetensors"))),
                 $"the adapter of seed {seed}");
         }
+    }
+
+    private static void NotRecorded()
+    {
+        using var model = TinyLlama.WithTokenizer();
+        using var folder = TinyLlama.NewFolder();
+        var output = folder.File("out");
+        string[] run = [.. Run(model, Recipe(folder, Loreft), Data(folder, rows: 1), output), "--datasets", "boolq", "--max-train", "4"];
+
+        // A folder in the result's place: training ends, and its result cannot be written.
+        var inTheWay = Path.Combine(output, "seed-42", "result.json");
+        Directory.CreateDirectory(inTheWay);
+        Check.Equal(1, ReftProcess.Run(run).ExitCode, "exit code");
+        Check.That(Directory.EnumerateFileSystemEntries(Path.Combine(output, "seed-42", "checkpoints")).Any(), "the checkpoints are there");
+        Directory.Delete(inTheWay);
+        ReftProcess.Run(run).Succeeded();
+        Check.That(!Directory.Exists(Path.Combine(output, "seed-42", "checkpoints")), "and are removed once the result is written");
+    }
+
+    private static void ChosenVariant()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var file = RepositoryFiles.At("recipes/glue-loreft-roberta-base.json");
+        var chosen = ReftProcess.Run("run", file, "--variant", "rte", "--dry-run").Succeeded();
+        Check.That(chosen.Output.StartsWith("glue-loreft-roberta-base-rte: ", StringComparison.Ordinal), chosen.Output);
+        ReftProcess.Run("run", file, "--dry-run").FailedWith(1, "several recipes", "--variant: mnli, ", "rte");
+        ReftProcess.Run("run", file, "--variant", "nope", "--dry-run").FailedWith(1, "'nope'", "--variant: mnli, ");
+        ReftProcess.Run("run", Recipe(folder, Loreft), "--variant", "rte", "--dry-run").FailedWith(1, "no variants");
+        ReftProcess.Run("run", "glue-loreft-roberta-base", "--variant", "rte", "--dry-run").FailedWith(1, "no file glue-loreft-roberta-base", "--list");
     }
 
     private static void NotMixed()
@@ -212,6 +253,14 @@ public static class RecipeRunTests
         var damaged = Data(folder);
         File.WriteAllText(Path.Combine(damaged, "piqa", "test.json"), """[{"instruction": "a", "answer": "solution1"}, {"answer": "solution2"}]""");
         ReftProcess.Run("run", recipe, "--model", folder.File("no-model"), "--data", damaged).FailedWith(1, "piqa", "row 2", "'instruction'");
+
+        // A method that there is not is refused before files or a model are looked for, and layers that the model has not before a run is begun.
+        string[] nowhere = ["run", recipe, "--model", folder.File("no-model"), "--data", folder.File("no-data")];
+        ReftProcess.Run([.. nowhere, "--set", "method.name=lorefft"]).FailedWith(1, "'method'", "lorefft");
+        ReftProcess.Run([.. nowhere, "--set", "method.options.colour=blue"]).FailedWith(1, "'method'", "colour");
+        using var model = TinyLlama.WithTokenizer();
+        Refused(ReftProcess.Run([.. Run(model, recipe, Data(folder), folder.File("out")), "--set", "method.layers=99"]), "99");
+        Check.That(!Directory.Exists(folder.File("out")), "no run is begun");
     }
 
     private static void ListAndDryRun()
@@ -272,7 +321,7 @@ public static class RecipeRunTests
             File.WriteAllLines(Path.Combine(folder.File("RTE"), $"{name}.tsv"),
             [
                 "index\tsentence1\tsentence2\tlabel",
-                .. Enumerable.Range(0, count).Select(i => $"{i}\tNumber {i} is {(i % 2 == 0 ? "even" : "odd")}.\tIt is even.\t{(i % 2 == 0 ? "entailment" : "not_entailment")}"),
+                .. Enumerable.Range(0, count).Select(i => $"{i}\tNumber {i} is {(i % 2 == 0 ? "even" : "odd")}.{(i is >= 4 and < 12 ? new string('!', 150) : "")}\tIt is even.\t{(i % 2 == 0 ? "entailment" : "not_entailment")}"),
             ]);
         }
 
@@ -288,7 +337,17 @@ public static class RecipeRunTests
         using var answers = JsonDocument.Parse(File.ReadAllText(Path.Combine(output, "seed-42", "rte.json")));
         var right = answers.RootElement.EnumerateArray().Count(answer =>
             answer.GetProperty("generation").GetString() == answer.GetProperty("answer").GetString());
-        Check.Equal(100.0 * right / 6, Math.Round(score.GetProperty("score").GetDouble(), 9), "the score is that of the answers");
+        var accuracy = score.GetProperty("score").GetDouble();
+        Check.Equal(Math.Round(100.0 * right / 6, 9), Math.Round(accuracy, 9), "the score is that of the answers");
+        Check.That(
+            score.GetProperty("low").GetDouble() <= accuracy && accuracy <= score.GetProperty("high").GetDouble(), "an interval around the accuracy");
+
+        // One token each for the beginning and every character; the model's context is shorter than the recipe's 256.
+        var context = JsonNode.Parse(File.ReadAllText(model.File("config.json")))!["max_position_embeddings"]!.GetValue<int>();
+        var cut = answers.RootElement.EnumerateArray().Count(answer =>
+            1 + answer.GetProperty("text").GetString()!.Length + answer.GetProperty("text_pair").GetString()!.Length > context);
+        Check.That(context < 150 && cut > 0, "some rows are longer than the context");
+        Check.Equal(cut, score.GetProperty("cut_prompts").GetInt32(), "rows that were cut");
         Check.That(run.Lines[1].EndsWith("79.0", StringComparison.Ordinal), $"the paper's figure: {run.Output}");
     }
 

@@ -82,10 +82,23 @@ public static class RecipeTests
         ("both lengths", Replaced("\"max_new_tokens\": 8", "\"max_new_tokens\": 8, \"max_length\": 9"), ["'decoding.max_new_tokens'", "both or neither"]),
         ("an unknown way of decoding", Replaced("\"max_new_tokens\": 8", "\"max_new_tokens\": 8, \"typical_p\": 1"), ["'decoding.typical_p'"]),
         ("a dtype", Replaced("\"fp32\"", "\"fp8\""), ["'dtype'", "'fp8'"]),
+        ("no such method", Replaced("\"loreft\"", "\"lorefft\""), ["'method'", "lorefft"]),
+        ("no such option", Replaced("\"dropout\": 0", "\"dropout\": 0, \"options\": { \"colour\": \"blue\" }"), ["'method'", "colour"]),
+        ("a file of more than 1 MB", Replaced("// Comments", "// " + new string('x', 1_000_000)), ["1 MB at most"]),
+        ("too many variants", Variant(1001, "{}"), ["'variants'", "1000 variants at most", "found 1001"]),
+        ("variants that are too much together", Variant(1000, "{}", new string('x', 20_000)), ["'variants'", "1000 variants", "16 MB"]),
+        ("a key of four parts", Variant(1, """{ "method.options.a.b": 1 }"""), ["'method.options.a.b'", "3 parts at most"]),
+        ("a key of very many parts", Variant(1, $$"""{ "a{{new string('.', 500_000)}}": 1 }"""), ["'a....", "…'", "3 parts at most"]),
         ("a key twice", Replaced("\"title\": \"t\"", "\"title\": \"t\", \"title\": \"u\""), ["not valid JSON", "title"]),
         ("no object", "[1]", ["expected a JSON object"]),
         ("no JSON", "{", ["not valid JSON"]),
     ];
+
+    private static string Variant(int count, string settings, string title = "t") =>
+        Own.Replace("\"title\": \"t\"", $"\"title\": \"{title}\"", StringComparison.Ordinal).Replace(
+            "\"seeds\"",
+            $"\"variants\": {{ {string.Join(", ", Enumerable.Range(0, count).Select(i => $"\"v{i}\": {settings}"))} }}, \"seeds\"",
+            StringComparison.Ordinal);
 
     private static string Replaced(string old, string other)
     {
@@ -240,5 +253,7 @@ public static class RecipeTests
         Check.Same(["own-a", "own-b"], recipes.Select(recipe => recipe.Name), "names");
         Check.Same([7, 1], recipes.Select(recipe => recipe.Training.Epochs!.Value), "epochs");
         Check.Throws<InvalidDataException>(() => Recipe.Load(folder.File("own.json")), "several recipes");
+        File.WriteAllText(folder.File("large.json"), Own + new string(' ', 1_000_000));
+        Check.Throws<InvalidDataException>(() => Recipe.LoadAll(folder.File("large.json")), "large.json", "1 MB at most");
     }
 }
