@@ -86,7 +86,7 @@ internal static class DecodingOptions
             result.AddError("Expected --temperature, --top-k, --top-p or --min-p with --seed: nothing is drawn without one.");
         }
 
-        var beams = result.GetResult(Beams) is null ? null : result.GetValue(Beams);
+        var beams = Read(result, Beams);
         foreach (var option in new Option[] { LengthPenalty, Stopping, Returned })
         {
             if (beams is null && result.GetResult(option) is { Implicit: false })
@@ -95,9 +95,22 @@ internal static class DecodingOptions
             }
         }
 
-        if (beams is { } most && result.GetValue(Returned) > most)
+        if (beams is { } most && Read(result, Returned) is { } returned && returned > most)
         {
-            result.AddError($"--return-sequences: expected at most {most}, the number of beams, found {result.GetValue(Returned)}.");
+            result.AddError($"--return-sequences: expected at most {most}, the number of beams, found {returned}.");
+        }
+    }
+
+    // Of a value that cannot be read, its own option tells.
+    private static int? Read(CommandResult result, Option<int?> option)
+    {
+        try
+        {
+            return result.GetResult(option) is null ? null : result.GetValue(option);
+        }
+        catch (InvalidOperationException)
+        {
+            return null;
         }
     }
 

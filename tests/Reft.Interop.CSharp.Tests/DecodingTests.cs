@@ -231,7 +231,7 @@ public static class DecodingTests
 
         GenerationOptions Sampling(SamplingOptions sampling) => Twelve with { Sampling = sampling };
         GenerationOptions Beams(BeamOptions beams) => Twelve with { Beams = beams };
-        Refuses(Sampling(new() { Temperature = 0 }), "Sampling.Temperature", "above 0", "found 0");
+        Refuses(Sampling(new() { Temperature = 0 }), "Sampling.Temperature", "at least 1e-6", "found 0");
         Refuses(Sampling(new() { Temperature = double.NaN }), "Sampling.Temperature", "NaN");
         Refuses(Sampling(new() { TopK = 0 }), "Sampling.TopK", "1 or more", "found 0");
         Refuses(Sampling(new() { TopP = 1.5 }), "Sampling.TopP", "at most 1", "found 1.5");
@@ -240,7 +240,7 @@ public static class DecodingTests
         Refuses(Beams(new() { Count = 2, ReturnedSequences = 3 }), "Beams.ReturnedSequences", "1 … 2", "found 3");
         Refuses(Beams(new() { LengthPenalty = double.PositiveInfinity }), "Beams.LengthPenalty", "finite");
         Refuses(Beams(new() { EarlyStopping = (EarlyStopping)9 }), "Beams.EarlyStopping", "found 9");
-        Refuses(Twelve with { RepetitionPenalty = 0 }, "RepetitionPenalty", "above 0", "found 0");
+        Refuses(Twelve with { RepetitionPenalty = 0 }, "RepetitionPenalty", "at least 1e-6", "found 0");
         Refuses(Twelve with { NoRepeatNgram = -1 }, "NoRepeatNgram", "found -1");
         Refuses(Twelve with { MinNewTokens = 13 }, "MinNewTokens", "12", "found 13");
         Refuses(Twelve with { MinLength = -1 }, "MinLength", "found -1");

@@ -1,6 +1,7 @@
 namespace Reft.Core
 
 open System
+open System.Runtime.InteropServices
 open TorchSharp
 
 /// <summary>Drawing tokens.</summary>
@@ -16,11 +17,11 @@ module Sampling =
     let streams (seed: int64) (rows: int seq) : Rng[] =
         rows |> Seq.map (fun row -> Rng.ofSeed seed |> Rng.fork row) |> Seq.toArray
 
-    /// The noise of a row, the places' independent standard Gumbel draws, and the stream after it.
-    let private fillGumbel (noise: float[]) start count (stream: Rng) =
+    /// Independent standard Gumbel draws, and the stream after them.
+    let private fillGumbel (noise: Span<float>) (stream: Rng) =
         let mutable stream = stream
 
-        for i in start .. start + count - 1 do
+        for i in 0 .. noise.Length - 1 do
             let struct (bits, following) = Rng.next stream
             stream <- following
             // 52 bits and a half: neither 0 nor 1.
@@ -28,6 +29,19 @@ module Sampling =
             noise[i] <- -(log -(log uniform))
 
         stream
+
+    /// The noise of rows, [rows, n], written where libtorch reads it: an array of this size for every token would keep the
+    /// garbage collector busy.
+    let private gumbel (n: int) (streams: Rng[]) =
+        let noise = torch.empty ([| int64 streams.Length; int64 n |], dtype = torch.float64)
+
+        let numbers = MemoryMarshal.Cast<byte, float> noise.bytes
+        let following = Array.copy streams
+
+        for row in 0 .. streams.Length - 1 do
+            following[row] <- fillGumbel (numbers.Slice(row * n, n)) following[row]
+
+        struct (noise, following)
 
     /// <summary>
     /// Draws places of each row without replacement, in proportion to exp(logit): the first as likely as its probability,
@@ -44,13 +58,9 @@ module Sampling =
     /// <returns>The places of each row, −1 where no probability was left; and the streams after it.</returns>
     /// <exception cref="T:System.InvalidOperationException">A logit is not a number.</exception>
     let draw (count: int) (streams: Rng[]) (logits: Tensor) : struct (int[][] * Rng[]) =
-        let n = int logits.shape[1]
-        let noise = Array.zeroCreate<float>(streams.Length * n)
-        let following = streams |> Array.mapi (fun row -> fillGumbel noise (row * n) n)
-
         Scope.free (fun () ->
-            let noise =
-                torch.tensor(noise, dtype = torch.float64).view_as(logits).``to`` logits.device
+            let struct (noise, following) = gumbel (int logits.shape[1]) streams
+            let noise = noise.view_as(logits).``to`` logits.device
 
             let struct (greatest, places) =
                 (logits.``to`` torch.float64 + noise).topk(count, 1, true, true)

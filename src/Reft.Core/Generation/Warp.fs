@@ -83,8 +83,9 @@ module Warp =
         let refuse name expected found =
             invalidArg (nameof warping) $"expected {name} {expected}, found {found}"
 
-        if not (warping.Temperature > 0.0 && warping.Temperature < infinity) then
-            refuse "Temperature" "above 0" warping.Temperature
+        // Smaller ones pass what fp32 logits can be divided by.
+        if not (warping.Temperature >= 1e-6 && warping.Temperature < infinity) then
+            refuse "Temperature" "of at least 1e-6" warping.Temperature
 
         match warping.TopK with
         | Some k when k < 1 -> refuse "TopK" "of 1 or more" (float k)

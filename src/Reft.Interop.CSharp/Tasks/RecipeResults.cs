@@ -61,6 +61,15 @@ public sealed record RecipeResults(
 {
     private const string NotRun = "not run";
 
+    /// <summary>The dtype that the model computed in, whatever the recipe says.</summary>
+    public string? Dtype { get; init; }
+
+    /// <summary>The most rows that were trained on; null where it was left to the recipe.</summary>
+    public int? MaxTrain { get; init; }
+
+    /// <summary>The most rows of each data set that were evaluated; null is all, and only then do scores compare with the paper's.</summary>
+    public int? MaxEvaluation { get; init; }
+
     /// <summary>The mean score of a data set over the seeds that ran it, in per cent; null where none did, or a judge decides.</summary>
     public double? Mean(string dataset) => Statistics(dataset)?.Mean;
 
@@ -124,6 +133,9 @@ public sealed record RecipeResults(
             ["recipe"] = Recipe.Name,
             ["settings"] = JsonNode.Parse(Recipe.ToJson()),
             ["model"] = Model,
+            ["dtype"] = Dtype,
+            ["max_train"] = MaxTrain,
+            ["max_eval"] = MaxEvaluation,
             ["seeds"] = new JsonArray([.. Seeds.Select(SeedRecord.ToJson)]),
             ["datasets"] = new JsonArray([.. Datasets.Select(dataset => new JsonObject
             {

@@ -241,6 +241,9 @@ public static class CommandTests
         ReftProcess.Run([.. options, "--seed", "1"]).FailedWith(2, "--temperature", "--seed");
         ReftProcess.Run([.. options, "--early-stopping", "true"]).FailedWith(2, "--beams", "--early-stopping");
         ReftProcess.Run([.. options, "--beams", "2", "--early-stopping", "soon"]).FailedWith(2, "--early-stopping", "'soon'");
+        ReftProcess.Run([.. options, "--beams", "0"]).FailedWith(2, "--beams", "'0'");
+        ReftProcess.Run([.. options, "--beams", "2", "--return-sequences", "x"]).FailedWith(2, "--return-sequences", "'x'");
+        ReftProcess.Run([.. options, "--temperature", "1e-300"]).FailedWith(1, "emperature", "1e-6");
         ReftProcess.Run([.. options, "--beams", "2", "--return-sequences", "3"]).FailedWith(2, "--return-sequences", "2", "3");
         ReftProcess.Run([.. options, "--top-p", "0"]).FailedWith(2, "--top-p", "'0'");
     }

@@ -309,6 +309,22 @@ public static class RecipeRunTests
         Check.Equal("Hi", answer.GetProperty("instruction").GetString(), "instruction");
         Check.Equal("alpaca-loreft", answer.GetProperty("generator").GetString(), "generator");
         Check.That(run.Lines[1].Contains("written", StringComparison.Ordinal), $"no score is made up: {run.Output}");
+
+        // Answers that are gone are generated again; results that nothing describes are no one's.
+        string[] again =
+        [
+            "run", "alpaca-loreft", "--model", model.Path, "--data", folder.Path, "--output", output, "--set", "method.layers=1",
+            "--set", "training.epochs=1", "--set", "decoding.max_length=180",
+        ];
+        var answered = Path.Combine(output, "seed-42", "alpaca_eval.json");
+        var before = File.ReadAllText(answered);
+        File.Delete(answered);
+        ReftProcess.Run(again).Succeeded();
+        Check.Equal(before, File.ReadAllText(answered), "the same answers");
+        using var results = JsonDocument.Parse(File.ReadAllText(Path.Combine(output, "results.json")));
+        Check.Equal("bfloat16", results.RootElement.GetProperty("dtype").GetString(), "the dtype in which it ran");
+        File.Delete(Path.Combine(output, "run.json"));
+        ReftProcess.Run(again).FailedWith(1, "run.json", "another folder");
     }
 
     private static void Glue()

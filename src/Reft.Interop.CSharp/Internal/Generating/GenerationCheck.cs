@@ -32,7 +32,7 @@ internal static class GenerationCheck
         Texts("BannedWords", options.BannedWords);
         if (options.Sampling is { } sampling)
         {
-            Number("Sampling.Temperature", "above 0 (leave Sampling out for the most likely token)", sampling.Temperature, x => x > 0);
+            Number("Sampling.Temperature", "of at least 1e-6 (leave Sampling out for the most likely token)", sampling.Temperature, x => x >= 1e-6);
             Least("Sampling.TopK", sampling.TopK ?? 1, 1);
             Number("Sampling.TopP", "above 0 and at most 1", sampling.TopP ?? 1, p => p is > 0 and <= 1);
             Number("Sampling.MinP", "of 0 … 1", sampling.MinP ?? 0, p => p is >= 0 and <= 1);
@@ -41,7 +41,7 @@ internal static class GenerationCheck
         if (options.Beams is { } beams)
         {
             Least("Beams.Count", beams.Count, 1);
-            Number("Beams.LengthPenalty", "that is finite", beams.LengthPenalty, _ => true);
+            Number("Beams.LengthPenalty", "of −20 … 20", beams.LengthPenalty, x => Math.Abs(x) <= 20);
             if (!Enum.IsDefined(beams.EarlyStopping))
             {
                 Refuse("Beams.EarlyStopping", "that is Unlikely, Full or Never", beams.EarlyStopping);

@@ -15,7 +15,9 @@ internal static class JsonFiles
 
     /// <summary>The object of a file; null where there is none.</summary>
     /// <exception cref="InvalidDataException">The file holds something else.</exception>
-    public static JsonObject? Read(string path)
+    /// <param name="path">The file.</param>
+    /// <param name="wayOut">What a user does about a damaged one.</param>
+    public static JsonObject? Read(string path, string wayOut = "remove the file to run it again")
     {
         if (!File.Exists(path))
         {
@@ -25,11 +27,11 @@ internal static class JsonFiles
         try
         {
             return JsonNode.Parse(File.ReadAllText(path)) as JsonObject
-                ?? throw new InvalidDataException($"{path}: expected a JSON object, found something else: remove the file to run it again");
+                ?? throw new InvalidDataException($"{path}: expected a JSON object, found something else: {wayOut}");
         }
         catch (Exception e) when (e is JsonException or ArgumentException)
         {
-            throw new InvalidDataException($"{path}: not valid JSON: {e.Message}: remove the file to run it again", e);
+            throw new InvalidDataException($"{path}: not valid JSON: {e.Message}: {wayOut}", e);
         }
     }
 }

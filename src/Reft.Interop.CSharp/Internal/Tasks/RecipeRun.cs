@@ -17,6 +17,7 @@ internal sealed class RecipeRun(
     private const string Adapter = "adapter";
     private const string Checkpoints = "checkpoints";
     private const string Result = "result.json";
+    private const string AnotherFolder = "choose another folder for the output";
 
     public async Task<RecipeResults> RunAsync()
     {
@@ -36,7 +37,13 @@ internal sealed class RecipeRun(
         return Results(results.Values);
     }
 
-    private RecipeResults Results(IEnumerable<SeedResult> seeds) => new(recipe, model.Config.Folder, work.Datasets, [.. seeds]);
+    private RecipeResults Results(IEnumerable<SeedResult> seeds) =>
+        new(recipe, model.Config.Folder, work.Datasets, [.. seeds])
+        {
+            Dtype = model.Config.Dtype,
+            MaxTrain = options.MaxTrain,
+            MaxEvaluation = options.MaxEvaluation,
+        };
 
     private string FolderOf(long seed) => Path.Combine(options.Output, string.Create(CultureInfo.InvariantCulture, $"seed-{seed}"));
 
@@ -74,6 +81,11 @@ internal sealed class RecipeRun(
         if (result is not null)
         {
             RemoveCheckpoints(folder);
+            // A score whose answers are gone cannot be checked: they are generated again.
+            result = result with
+            {
+                Datasets = [.. result.Datasets.Where(score => File.Exists(Path.Combine(folder, $"{score.Dataset}.json")))],
+            };
         }
 
         if (result is not null && datasets.All(dataset => result.Datasets.Any(score => score.Dataset == dataset)))
@@ -169,7 +181,10 @@ internal sealed class RecipeRun(
     private void Identify(RecipeFileSet files)
     {
         var path = Path.Combine(options.Output, "run.json");
-        var found = HasProgress() ? JsonFiles.Read(path) : null;
+        var found = HasProgress()
+            ? JsonFiles.Read(path, AnotherFolder)
+                ?? throw new InvalidDataException($"{options.Output} holds results, but no run.json that says of what settings: {AnotherFolder}")
+            : null;
         var hashes = found?["files"] as JsonObject ?? [];
         var facts = new JsonObject
         {
@@ -203,7 +218,7 @@ internal sealed class RecipeRun(
         JsonFiles.Write(path, facts);
 
         InvalidDataException Other(string difference) =>
-            new($"{options.Output} holds a run of other settings: {difference}: choose another folder for the output");
+            new($"{options.Output} holds a run of other settings: {difference}: {AnotherFolder}");
     }
 
     // A run that was refused before its first step leaves nothing that another could be mixed with.
