@@ -16,6 +16,11 @@ module Sampling =
     let streams (seed: int64) (rows: int seq) : Rng[] =
         rows |> Seq.map (fun row -> Rng.ofSeed seed |> Rng.fork row) |> Seq.toArray
 
+    /// Ends a generation whose logits, or what became of them, are no numbers or overflow.
+    let internal refuseNotNumbers () : unit =
+        invalidOp
+            "the model gives logits that are not numbers: its weights, or the interventions', are damaged or do not fit the dtype"
+
     /// The noise of a row, the places' independent standard Gumbel draws, and the stream after it.
     let private fillGumbel (noise: float[]) start count (stream: Rng) =
         let mutable stream = stream
@@ -61,8 +66,7 @@ module Sampling =
                 greatest
                 |> Array.exists (fun x -> Double.IsNaN x || Double.IsPositiveInfinity x)
             then
-                invalidOp
-                    "the model gives logits that are not numbers: its weights, or the interventions', are damaged or do not fit the dtype"
+                refuseNotNumbers ()
 
             let places =
                 Array.map2
