@@ -17,7 +17,9 @@ module Correlation =
         sameLength x y
 
         // Compared, as equal numbers need not have a mean that is equal to them.
-        let constant (side: float[]) = side |> Array.forall ((=) side[0])
+        let constant (side: float[]) =
+            side |> Array.forall (fun value -> value = side[0])
+
         let varies = not (constant x || constant y)
 
         let centred (side: float[]) =

@@ -171,7 +171,8 @@ module Reliability =
 
         let struct (least, most) = temperatureRange
 
-        let flat (row: float[]) = row |> Array.forall ((=) row[0])
+        let flat (row: float[]) =
+            row |> Array.forall (fun value -> value = row[0])
 
         if Array.forall flat scores then 1.0
         elif slope least <= 0.0 then least
