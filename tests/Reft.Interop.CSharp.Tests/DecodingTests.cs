@@ -240,7 +240,7 @@ public static class DecodingTests
         Refuses(Beams(new() { Count = 2, ReturnedSequences = 3 }), "Beams.ReturnedSequences", "1 … 2", "found 3");
         Refuses(Beams(new() { LengthPenalty = double.PositiveInfinity }), "Beams.LengthPenalty", "finite");
         Refuses(Beams(new() { EarlyStopping = (EarlyStopping)9 }), "Beams.EarlyStopping", "found 9");
-        Refuses(Twelve with { RepetitionPenalty = 0 }, "RepetitionPenalty", "at least 1e-6", "found 0");
+        Refuses(Twelve with { RepetitionPenalty = 0 }, "RepetitionPenalty", "above 0", "found 0");
         Refuses(Twelve with { NoRepeatNgram = -1 }, "NoRepeatNgram", "found -1");
         Refuses(Twelve with { MinNewTokens = 13 }, "MinNewTokens", "12", "found 13");
         Refuses(Twelve with { MinLength = -1 }, "MinLength", "found -1");

@@ -27,7 +27,9 @@ module internal BeamSearch =
             match decoding.Choice with
             | TokenChoice.MostLikely -> processed
             | TokenChoice.Sampled(warping, _) ->
-                processed |> Warp.apply (if beams.Count = 1 then 1 else ends + 1) warping
+                // As transformers: two also where nothing ends a text.
+                processed
+                |> Warp.apply (if beams.Count = 1 then 1 else max 2 (ends + 1)) warping
 
         let soFar =
             states
@@ -63,8 +65,7 @@ module internal BeamSearch =
                 struct (places, scores, streams)
 
         if scores |> Array.exists Single.IsNaN then
-            invalidOp
-                "the model gives logits that are not numbers: its weights, or the interventions', are damaged or do not fit the dtype"
+            Sampling.refuseNotNumbers ()
 
         let perRow =
             Array.init states.Length (fun row ->

@@ -19,17 +19,22 @@ module Generate =
             logits |> LogitsProcessor.apply decoding.Processors rows
 
         match decoding.Choice with
-        | TokenChoice.MostLikely when decoding.Processors.IsEmpty ->
-            struct (logits.argmax(-1L).cpu().data<int64>().ToArray(), streams)
         | TokenChoice.MostLikely ->
             let struct (greatest, ids) = processed().max -1L
-            let possible = greatest.cpu().data<float32>().ToArray()
+            let greatest = greatest.cpu().data<float32>().ToArray()
+
+            // Of a row with a NaN, it is the greatest.
+            if
+                greatest
+                |> Array.exists (fun x -> Single.IsNaN x || Single.IsPositiveInfinity x)
+            then
+                Sampling.refuseNotNumbers ()
 
             let ids =
                 Array.map2
                     (fun id logit -> if Single.IsNegativeInfinity logit then -1L else id)
                     (ids.cpu().data<int64>().ToArray())
-                    possible
+                    greatest
 
             struct (ids, streams)
         | TokenChoice.Sampled(warping, _) ->

@@ -17,6 +17,11 @@ module Sampling =
     let streams (seed: int64) (rows: int seq) : Rng[] =
         rows |> Seq.map (fun row -> Rng.ofSeed seed |> Rng.fork row) |> Seq.toArray
 
+    /// Ends a generation whose logits, or what became of them, are no numbers or overflow.
+    let internal refuseNotNumbers () : unit =
+        invalidOp
+            "the model gives logits that are not numbers: its weights, or the interventions', are damaged or do not fit the dtype"
+
     /// Independent standard Gumbel draws, and the stream after them.
     let private fillGumbel (noise: Span<float>) (stream: Rng) =
         let mutable stream = stream
@@ -71,8 +76,7 @@ module Sampling =
                 greatest
                 |> Array.exists (fun x -> Double.IsNaN x || Double.IsPositiveInfinity x)
             then
-                invalidOp
-                    "the model gives logits that are not numbers: its weights, or the interventions', are damaged or do not fit the dtype"
+                refuseNotNumbers ()
 
             let places =
                 Array.map2

@@ -67,15 +67,21 @@ module SequenceMetrics =
             | _ -> None)
         |> Confusion.ofPairs labels
 
+    /// F1 of single labels.
+    let private singleF1 (table: ConfusionTable) =
+        if table.Labels = 2 then
+            Confusion.f1 1 table
+        else
+            Confusion.macroF1 table
+
     /// <summary>F1 as <see cref="P:Reft.Core.SequenceEvaluation.F1"/> says it.</summary>
     /// <param name="task">What is predicted.</param>
     /// <param name="pairs">Target and prediction of each row.</param>
     let f1 (task: SequenceTask) (pairs: (RowTarget * RowTarget)[]) : float option =
-        match task.Problem, task.Labels.Length with
-        | SequenceProblem.Regression, _ -> None
-        | SequenceProblem.SingleLabel, 2 -> pairs |> confusion 2 |> Confusion.f1 1 |> Some
-        | SequenceProblem.SingleLabel, labels -> pairs |> confusion labels |> Confusion.macroF1 |> Some
-        | SequenceProblem.MultiLabel, _ ->
+        match task.Problem with
+        | SequenceProblem.Regression -> None
+        | SequenceProblem.SingleLabel -> pairs |> confusion task.Labels.Length |> singleF1 |> Some
+        | SequenceProblem.MultiLabel ->
             let labelsOf target =
                 match target with
                 | RowTarget.Labels labels -> set labels
@@ -106,6 +112,13 @@ module SequenceMetrics =
             else
                 None
 
+        // Counted once for both.
+        let table =
+            if task.Problem = SequenceProblem.SingleLabel then
+                Some(confusion task.Labels.Length pairs)
+            else
+                None
+
         { Rows = pairs.Length
           Loss = loss
           Accuracy =
@@ -113,8 +126,11 @@ module SequenceMetrics =
                 None
             else
                 Some(accuracy pairs)
-          F1 = f1 task pairs
-          Matthews = matthews task pairs
+          F1 =
+            match table with
+            | Some table -> Some(singleF1 table)
+            | None -> f1 task pairs
+          Matthews = table |> Option.map Confusion.matthews
           Pearson = ofNumbers pearson
           Spearman = ofNumbers spearman }
 

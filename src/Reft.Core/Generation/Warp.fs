@@ -100,7 +100,7 @@ module Warp =
         | _ -> ()
 
     /// <summary>The warps of settings in transformers' order: temperature, top-k, top-p, min-p.</summary>
-    /// <param name="least">How many tokens remain at least: 1, or in a beam search one more than there are ends.</param>
+    /// <param name="least">How many tokens remain at least: 1, or in a beam search one more than there are ends, and two at least.</param>
     /// <param name="warping">The settings.</param>
     /// <param name="logits">[rows, vocabulary]</param>
     let apply (least: int) (warping: Warping) (logits: Tensor) : Tensor =

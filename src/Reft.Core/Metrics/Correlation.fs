@@ -16,6 +16,12 @@ module Correlation =
     let pearson (x: float[]) (y: float[]) : float option =
         sameLength x y
 
+        // Compared, as equal numbers need not have a mean that is equal to them.
+        let constant (side: float[]) =
+            side |> Array.forall (fun value -> value = side[0])
+
+        let varies = not (constant x || constant y)
+
         let centred (side: float[]) =
             let mean = if side.Length = 0 then 0.0 else Array.average side
             side |> Array.map (fun value -> value - mean)
@@ -24,7 +30,7 @@ module Correlation =
         let dot = Array.fold2 (fun sum a b -> sum + a * b) 0.0
         let scale = sqrt (dot x x) * sqrt (dot y y)
 
-        if scale > 0.0 then
+        if varies && scale > 0.0 then
             Some(Math.Clamp(dot x y / scale, -1.0, 1.0))
         else
             None

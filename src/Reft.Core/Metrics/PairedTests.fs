@@ -35,9 +35,9 @@ module PairedTests =
         { Difference = float (first - second) / float rows.Length
           PValue = min 1.0 (2.0 * Distribution.fairCoins (first + second) (min first second)) }
 
-    /// Numbers as near to each other as rounding makes equal sums.
-    let private reaches (observed: float) (value: float) =
-        abs value >= abs observed - 1e-12 * max 1.0 (abs observed)
+    /// Whether a value is as far from 0 as what was observed, up to what rounding makes of sums of numbers whose sizes add up to scale.
+    let private reaches (scale: float) (observed: float) (value: float) =
+        abs value >= abs observed - 1e-12 * scale
 
     /// <summary>Below this number of rows that differ, every sign is tried.</summary>
     [<Literal>]
@@ -63,6 +63,7 @@ module PairedTests =
             invalidArg (nameof draws) $"expected one draw or more, found {draws}"
 
         let sum = Array.sum differences
+        let reaches = differences |> Array.sumBy abs |> reaches
         let differing = differences |> Array.filter ((<>) 0.0)
 
         let signed (bits: int -> uint64) =
@@ -113,7 +114,8 @@ module PairedTests =
 
     /// <summary>
     /// The permutation test of any metric of rows (approximate randomisation; Noreen 1989): where neither method is better, what
-    /// the two say of a row could as well be exchanged. p = (1 + as large) / (1 + draws).
+    /// the two say of a row could as well be exchanged. p = (1 + as large) / (1 + draws), without the draws whose metric is no
+    /// number.
     /// </summary>
     /// <param name="draws">How many random exchanges.</param>
     /// <param name="seed">Their seed.</param>
@@ -134,16 +136,19 @@ module PairedTests =
         if draws < 1 then
             invalidArg (nameof draws) $"expected one draw or more, found {draws}"
 
-        let observed = metric first - metric second
+        let one, other = metric first, metric second
+        let observed = one - other
 
         if not (Double.IsFinite observed) then
             invalidArg (nameof metric) "the metric of all rows is no finite number"
 
         let stream = Rng.ofSeed seed
 
-        let reaching =
+        let reaches = reaches (abs one + abs other) observed
+
+        let differences =
             seq { 0 .. draws - 1 }
-            |> Seq.filter (fun draw ->
+            |> Seq.map (fun draw ->
                 let mutable rng = stream |> Rng.fork draw
                 let one, other = Array.copy first, Array.copy second
 
@@ -155,11 +160,14 @@ module PairedTests =
                         one[i] <- second[i]
                         other[i] <- first[i]
 
-                reaches observed (metric one - metric other))
-            |> Seq.length
+                metric one - metric other)
+            |> Seq.filter (Double.IsNaN >> not)
+            |> Seq.toArray
+
+        let reaching = differences |> Seq.filter reaches |> Seq.length
 
         { Difference = observed
-          PValue = float (1 + reaching) / float (1 + draws) }
+          PValue = float (1 + reaching) / float (1 + differences.Length) }
 
     /// <summary>
     /// The paired bootstrap of the difference of a metric: its interval, and p = (1 + draws whose difference is as far from the
@@ -175,6 +183,8 @@ module PairedTests =
         (difference: int[] -> float)
         : struct (MetricInterval * TestOutcome) =
         let interval, draws = Resampling.intervalOf resampling strata difference
+
+        let reaches = draws |> Seq.sumBy abs |> reaches
 
         let reaching =
             draws

@@ -137,7 +137,8 @@ module Reliability =
     /// <summary>
     /// The temperature with the least negative log-likelihood of held-out rows (Guo et al. 2017). The loss is convex in 1 / T, so
     /// that the root of its derivative, mean(E[z] − z of the label), is found by bisection; an end of
-    /// <see cref="P:Reft.Core.ReliabilityModule.temperatureRange"/> where there is none inside.
+    /// <see cref="P:Reft.Core.ReliabilityModule.temperatureRange"/> where there is none inside. 1 where no row tells labels apart,
+    /// as every temperature then gives the same.
     /// </summary>
     /// <param name="scores">Logits, or log-probabilities, of each label, row by row.</param>
     /// <param name="labels">The right label of each row.</param>
@@ -170,6 +171,10 @@ module Reliability =
 
         let struct (least, most) = temperatureRange
 
-        if slope least <= 0.0 then least
+        let flat (row: float[]) =
+            row |> Array.forall (fun value -> value = row[0])
+
+        if Array.forall flat scores then 1.0
+        elif slope least <= 0.0 then least
         elif slope most >= 0.0 then most
         else bisect 100 (log least) (log most)

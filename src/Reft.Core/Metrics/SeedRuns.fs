@@ -1,5 +1,7 @@
 namespace Reft.Core
 
+open System
+
 /// <summary>A difference of means by Student's t.</summary>
 [<Struct>]
 type MeanDifference =
@@ -21,11 +23,16 @@ module SeedRuns =
             invalidArg (nameof level) $"expected a level between 0 and 1, found {level}"
 
     let private several name (values: float[]) =
+        match values |> Array.tryFindIndex (Double.IsFinite >> not) with
+        | Some run ->
+            invalidArg name $"expected finite numbers, found {values[run]} of run {run}: leave out runs that have none"
+        | None -> ()
+
         if values.Length < 2 then
             invalidArg name $"expected two runs or more, found {values.Length}"
 
     /// <summary>The standard deviation with n − 1.</summary>
-    /// <exception cref="T:System.ArgumentException">There are fewer than two numbers.</exception>
+    /// <exception cref="T:System.ArgumentException">There are fewer than two numbers, or one is not finite.</exception>
     let deviation (values: float[]) : float =
         several (nameof values) values
         let mean = Array.average values
@@ -59,7 +66,7 @@ module SeedRuns =
     /// <summary>The mean with its interval: x̄ ± t · s / √n.</summary>
     /// <param name="level">The interval's level.</param>
     /// <param name="values">One number of each run.</param>
-    /// <exception cref="T:System.ArgumentException">There are fewer than two runs, or the level is out of range.</exception>
+    /// <exception cref="T:System.ArgumentException">There are fewer than two runs, a number is not finite, or the level is out of range.</exception>
     let mean (level: float) (values: float[]) : MetricInterval =
         checkLevel level
         several (nameof values) values
@@ -74,7 +81,7 @@ module SeedRuns =
     /// <param name="level">The interval's level.</param>
     /// <param name="first">One number of each run of the first method.</param>
     /// <param name="second">Those of the second.</param>
-    /// <exception cref="T:System.ArgumentException">A side has fewer than two runs, or the level is out of range.</exception>
+    /// <exception cref="T:System.ArgumentException">A side has fewer than two runs, a number is not finite, or the level is out of range.</exception>
     let welch (level: float) (first: float[]) (second: float[]) : MeanDifference =
         checkLevel level
         several (nameof first) first
@@ -100,7 +107,7 @@ module SeedRuns =
     /// <param name="first">One number of each run of the first method.</param>
     /// <param name="second">The number of the second method's run that belongs to it.</param>
     /// <exception cref="T:System.ArgumentException">
-    /// The sides are not of one length or have fewer than two runs, or the level is out of range.
+    /// The sides are not of one length or have fewer than two runs, a number is not finite, or the level is out of range.
     /// </exception>
     let paired (level: float) (first: float[]) (second: float[]) : MeanDifference =
         checkLevel level
@@ -109,6 +116,7 @@ module SeedRuns =
             invalidArg (nameof second) $"expected as many runs on both sides, found {first.Length} and {second.Length}"
 
         several (nameof first) first
+        several (nameof second) second
         let differences = Array.map2 (-) first second
 
         around

@@ -19,8 +19,17 @@ public static class Metrics
     /// <param name="targets">The right labels.</param>
     /// <param name="predictions">The predicted ones.</param>
     /// <exception cref="ArgumentException">There is no row, or not as many on both sides.</exception>
-    public static double Accuracy(IReadOnlyList<string> targets, IReadOnlyList<string> predictions) =>
-        Core.Confusion.accuracy(TableOf(targets, predictions).Table);
+    public static double Accuracy(IReadOnlyList<string> targets, IReadOnlyList<string> predictions)
+    {
+        CheckPairs(targets.Count, predictions.Count);
+        var right = 0;
+        for (var i = 0; i < targets.Count; i++)
+        {
+            right += string.Equals(targets[i], predictions[i], StringComparison.Ordinal) ? 1 : 0;
+        }
+
+        return (double)right / targets.Count;
+    }
 
     /// <summary>F1 of one label: the harmonic mean of precision and recall; 0 where the label never occurs.</summary>
     /// <param name="targets">The right labels.</param>

@@ -18,7 +18,7 @@ public sealed record SeedStatistics
     /// <summary>The statistics of runs.</summary>
     /// <param name="values">One number of each run.</param>
     /// <param name="level">The level of the interval.</param>
-    /// <exception cref="ArgumentException">There is no run, or the level is not between 0 and 1.</exception>
+    /// <exception cref="ArgumentException">There is no run, a number is not finite, or the level is not between 0 and 1.</exception>
     public static SeedStatistics Of(IReadOnlyList<double> values, double level = 0.95)
     {
         if (values.Count == 0)
@@ -27,6 +27,13 @@ public sealed record SeedStatistics
         }
 
         double[] numbers = [.. values];
+        var run = Array.FindIndex(numbers, number => !double.IsFinite(number));
+        if (run >= 0)
+        {
+            throw new ArgumentException(
+                FormattableString.Invariant($"expected finite numbers, found {numbers[run]} of run {run}: leave out runs that have none"), nameof(values));
+        }
+
         return new SeedStatistics
         {
             Runs = numbers.Length,
@@ -40,7 +47,7 @@ public sealed record SeedStatistics
     /// <param name="first">One number of each run of the first method.</param>
     /// <param name="second">Those of the second.</param>
     /// <param name="level">The level of the interval.</param>
-    /// <exception cref="ArgumentException">A side has fewer than two runs, or the level is not between 0 and 1.</exception>
+    /// <exception cref="ArgumentException">A side has fewer than two runs, a number is not finite, or the level is not between 0 and 1.</exception>
     public static PairedTestResult Welch(IReadOnlyList<double> first, IReadOnlyList<double> second, double level = 0.95) =>
         ResultOf(Core.SeedRuns.welch(level, [.. first], [.. second]));
 
@@ -49,7 +56,7 @@ public sealed record SeedStatistics
     /// <param name="second">The number of the second method's run that belongs to it.</param>
     /// <param name="level">The level of the interval.</param>
     /// <exception cref="ArgumentException">
-    /// The sides are not of one length or have fewer than two runs, or the level is not between 0 and 1.
+    /// The sides are not of one length or have fewer than two runs, a number is not finite, or the level is not between 0 and 1.
     /// </exception>
     public static PairedTestResult Paired(IReadOnlyList<double> first, IReadOnlyList<double> second, double level = 0.95) =>
         ResultOf(Core.SeedRuns.paired(level, [.. first], [.. second]));

@@ -325,6 +325,21 @@ let tests =
 
                               Expect.contains next row.Ids[i] "one of the two")
           }
+          test "warps leave two tokens where there is no end" {
+              scoped (fun () ->
+                  let model = create torch.float32 1L
+
+                  for rows in
+                      Generate.beams
+                          { Decoding.beams 2 with Returned = 2 }
+                          (sampled { Warp.none with TopK = Some 1 } 3L [ 0..3 ])
+                          (upTo 1 [])
+                          []
+                          model
+                          (prompts 2L) do
+                      Expect.equal rows.Length 2 "two texts"
+                      Expect.notEqual rows[0].Ids rows[1].Ids "of two tokens")
+          }
           test "a stop text ends a hypothesis" {
               scoped (fun () ->
                   let model = create torch.float32 1L

@@ -45,7 +45,24 @@ let private ngrams n (tokens: int[]) = tokens |> Array.windowed n
 let tests =
     testList
         "Ways of decoding"
-        [ forSeeds "top-k of 1 and a temperature near 0 are greedy" (fun (seed: int) ->
+        [ for name, decoding in
+              [ "greedy", Decoding.greedy
+                "with processors", processing [ LogitsProcessor.noRepeatNgram 2 ]
+                "drawn", sampled Warp.none 3L [ 0..3 ] ] do
+              for damage in [ nanf; infinityf ] do
+                  test $"logits of {damage} are refused: {name}" {
+                      scoped (fun () ->
+                          // Two tokens' logits alone, which no prompt reads: of infinities, one is above all.
+                          let theta = weights config 1L
+                          let head = theta["lm_head.weight"]
+                          head[0, 0].fill_(damage.ToScalar()) |> ignore
+                          head[1, 0].fill_((-damage).ToScalar()) |> ignore
+                          let model = ofWeights torch.float32 config theta
+
+                          Golden.throwsWith<System.InvalidOperationException> [ "not numbers" ] (fun () ->
+                              Generate.rows decoding (upTo 3 []) [] model (prompts 2L) |> ignore))
+                  }
+          forSeeds "top-k of 1 and a temperature near 0 are greedy" (fun (seed: int) ->
               use _ = scope ()
               let free = generate Decoding.greedy (upTo 10 []) (int64 seed) |> ids
 

@@ -57,6 +57,37 @@ let confusion =
               Expect.equal (Confusion.f1 1 one) 0.0 "a label that does not occur"
               Expect.equal (Confusion.macroF1 one) 1.0 "labels that do not occur do not count"
               Expect.throwsT<ArgumentException> (fun () -> Confusion.ofPairs 2 [| struct (0, 2) |] |> ignore) "a label")
+          testCase "many labels need no table of their square" (fun () ->
+              // 50 000² counts would not fit an array. Half of the rows are right, the others say the next label.
+              let labels = 50_000
+
+              let rows =
+                  Array.init labels (fun row -> struct (row, if row % 2 = 0 then row else (row + 1) % labels))
+
+              let table = Confusion.ofPairs labels rows
+              Expect.equal (table.Rows, table[4, 4], table[5, 6], table[5, 5]) (labels, 1, 1, 0) "cells"
+              near 1e-12 (Confusion.accuracy table) 0.5 "accuracy"
+              // An even label: 2 · 1 / (1 + 2); an odd one: 0.
+              near 1e-12 (Confusion.macroF1 table) (1.0 / 3.0) "macro F1"
+              // c s − Σ p t = s² / 2 − s; s² − Σ p² = s² − 2 s; s² − Σ t² = s² − s.
+              let s = float labels
+
+              near 1e-12 (Confusion.matthews table) ((s / 2.0 - 1.0) / (sqrt (s - 2.0) * sqrt (s - 1.0))) "Matthews"
+
+              Expect.throwsT<InvalidOperationException> (fun () -> table.Counts |> ignore) "no dense table"
+
+              let task =
+                  SequenceTask.create SequenceProblem.SingleLabel [ for label in 0 .. labels - 1 -> $"{label}" ]
+
+              let found =
+                  rows
+                  |> Array.map (fun struct (t, p) -> RowTarget.Label t, RowTarget.Label p)
+                  |> SequenceMetrics.evaluation task 0.0
+
+              Expect.equal
+                  (found.F1, found.Matthews)
+                  (Some(Confusion.macroF1 table), Some(Confusion.matthews table))
+                  "an evaluation")
           testCase "decisions of several labels" (fun () ->
               let rows =
                   [ struct (set [ 0; 1 ], set [ 0 ])
@@ -113,6 +144,9 @@ let correlation =
               Expect.equal (Correlation.ranks y) [| 2.0; 1.0; 4.0; 4.0; 4.0; 6.0 |] "ties share their ranks"
               near 1e-14 (Correlation.spearman x y).Value 0.8008534347238067 "Spearman"
               Expect.isNone (Correlation.pearson [| 1.0; 1.0 |] [| 1.0; 2.0 |]) "no variance"
+              // Their mean is not 0.1.
+              Expect.isNone (Correlation.pearson [| 0.1; 0.1; 0.1 |] [| 1.0; 2.0; 4.0 |]) "no variance of x"
+              Expect.isNone (Correlation.pearson [| 1.0; 2.0; 4.0 |] [| 0.1; 0.1; 0.1 |]) "no variance of y"
               Expect.isNone (Correlation.spearman [||] [||]) "no rows")
           testProperty "Spearman's is 1 of any rising function" (fun rows ->
               let x, _ = anyNumbers rows

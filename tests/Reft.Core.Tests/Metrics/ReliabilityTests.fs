@@ -66,7 +66,12 @@ let tests =
               Expect.equal
                   (Reliability.temperature scores [| 1; 1; 1; 1 |])
                   most
-                  "always wrong: as unsure as it may be")
+                  "always wrong: as unsure as it may be"
+
+              Expect.equal
+                  (Reliability.temperature [| [| 0.1; 0.1; 0.1 |]; [| -3.0; -3.0; -3.0 |] |] [| 0; 2 |])
+                  1.0
+                  "no label above another: as it is")
           testCase "draws at a temperature are found at it" (fun () ->
               let random = Random 8
 

@@ -4,6 +4,7 @@ open System
 open Expecto
 open FsCheck
 open Reft.Core
+open Reft.Core.Tests
 
 let private near (tolerance: float) (found: float) (expected: float) (what: string) =
     Expect.isLessThan (abs (found - expected)) tolerance $"{what}: expected {expected}, found {found}"
@@ -170,6 +171,28 @@ let tests =
               let turned = differences |> Array.map (~-) |> PairedTests.signFlip 1000 1L
               Expect.equal turned.PValue found.PValue "the other way"
               Expect.equal (PairedTests.signFlip 10 1L [| 0.0; 0.0 |]).PValue 1.0 "no difference")
+          testCase "differences may be small or large" (fun () ->
+              for size in [ 1e-15; 1e15 ] do
+                  let differences =
+                      [| 0.3; -0.1; 0.5; 0.2; 0.0; 0.4; -0.2 |] |> Array.map (fun d -> size * d)
+
+                  near 1e-12 (PairedTests.signFlip 1000 1L differences).PValue 0.21875 $"14 of 64, times {size}"
+
+              let first = Array.init 12 (fun i -> 1e-15 * (1.0 + float i))
+
+              let found =
+                  PairedTests.randomisation 2000 3L Array.average first (Array.zeroCreate 12)
+
+              Expect.isLessThan found.PValue 0.01 "exchanges of small numbers")
+          testCase "exchanges whose metric is no number are left out" (fun () ->
+              let metric (rows: float[]) =
+                  if rows[0] = rows[1] then Array.average rows else nan
+
+              let found =
+                  PairedTests.randomisation 40000 3L metric (Array.create 8 1.0) (Array.zeroCreate 8)
+
+              // Two rows stay together: 2 of 2⁷ exchanges.
+              near 0.003 found.PValue (1.0 / 64.0) "of the draws that count")
           testCase "random signs agree with every sign, and with McNemar's where rows are right or wrong" (fun () ->
               // 20 rows that differ, 15 one way: 2 P(X ≤ 5) of 20.
               let differences =
@@ -261,6 +284,13 @@ let seeds =
               let found = SeedRuns.paired 0.95 [| 2.0; 3.0 |] [| 1.0; 2.0 |]
               Expect.equal (found.Interval.Low, found.Interval.High, found.PValue) (1.0, 1.0, 0.0) "no doubt"
               Expect.throwsT<ArgumentException> (fun () -> SeedRuns.mean 0.95 [| 1.0 |] |> ignore) "one run"
+
+              for refused in
+                  [ fun () -> SeedRuns.mean 0.95 [| 1.0; nan |] |> ignore
+                    fun () -> SeedRuns.welch 0.95 [| 1.0; nan; 3.0 |] [| 1.0; 2.0 |] |> ignore
+                    fun () -> SeedRuns.welch 0.95 [| 1.0; 2.0 |] [| 1.0; nan |] |> ignore
+                    fun () -> SeedRuns.paired 0.95 [| 1.0; 2.0 |] [| 1.0; nan |] |> ignore ] do
+                  Golden.throwsWith<ArgumentException> [ "finite"; "NaN"; "run 1" ] refused
 
               Expect.throwsT<ArgumentException>
                   (fun () -> SeedRuns.paired 0.95 [| 1.0; 2.0 |] [| 1.0 |] |> ignore)

@@ -30,6 +30,8 @@ public static class StatisticsTests
         Near(1.0 / 6, Metrics.Matthews(targets, predictions), "(1 · 2 − 1 · 1) / √(2 · 3 · 2 · 3)");
         Check.Equal(0.0, Metrics.F1(targets, predictions, "c"), "a label that does not occur");
         Check.Equal(2, Metrics.Confusion(targets, predictions)[("b", "b")], "the table");
+        string[] many = [.. Enumerable.Range(0, 50_000).Select(i => $"{i}")];
+        Check.Equal((1.0, 1.0), (Metrics.Accuracy(many, many), Metrics.F1(many, many, F1Average.Macro)), "as many labels as rows");
         Near(1, Metrics.Spearman([1, 2, 3], [1, 10, 11])!.Value, "Spearman");
         Check.Equal(null, Metrics.Pearson([1, 1], [1, 2]), "no variance");
         Check.Throws<ArgumentException>(() => Metrics.Accuracy([], []), "at least one", "0 targets");
@@ -88,6 +90,9 @@ public static class StatisticsTests
         Check.That(SeedStatistics.Paired([0.9, 0.8, 0.85], [0.8, 0.7, 0.76]).PValue < 0.01, "pairs that differ alike");
         Check.That(SeedStatistics.Welch([0.9, 0.8, 0.85], [0.8, 0.7, 0.76]).PValue > 0.05, "which independent runs need not");
         Check.Throws<ArgumentException>(() => SeedStatistics.Of([]), "at least one run");
+        Check.Throws<ArgumentException>(() => SeedStatistics.Of([double.NaN]), "finite", "NaN", "run 0");
+        Check.Throws<ArgumentException>(() => SeedStatistics.Of([1, double.NaN]), "finite", "NaN", "run 1");
+        Check.Throws<ArgumentException>(() => SeedStatistics.Welch([1, 2], [1, double.NaN]), "finite", "NaN", "run 1");
     }
 
     private static void Calibrated()
