@@ -3,6 +3,7 @@
 #r "nuget: FSharp.Control.Reactive, 4.4.2"
 #r "nuget: Fake.Core.Target, 6.2.0"
 #load "build/Shell.fsx"
+#load "build/Npm.fsx"
 #load "build/Packages.fsx"
 #load "build/Vocabularies.fsx"
 #load "build/Datasets.fsx"

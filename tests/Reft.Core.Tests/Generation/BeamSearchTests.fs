@@ -7,28 +7,13 @@ open Reft.Core
 open Reft.Core.Syntax
 open Reft.Core.Tests
 open Reft.Core.Tests.TinyModel
+open Reft.Core.Tests.Generation.DecodingCases
 
 let private few =
     { FsCheckConfig.defaultConfig with
         maxTest = 6 }
 
-/// Where rounding could decide between two tokens, seeds are fixed.
-let private forSeeds name (holds: int -> bool) =
-    testCase name (fun () ->
-        for seed in 0..5 do
-            Expect.isTrue (holds seed) $"seed {seed}")
-
-let private prompts seed =
-    examples seed 0 [ 9; 3; 6; 1 ] |> List.map (fun e -> Example.ofText e.Ids)
-
-let private upTo count ends =
-    { MaxNewTokens = count
-      StopIds = ends
-      Padding = PaddingSide.Left }
-
-let private sampled warping seed rows =
-    { Decoding.greedy with
-        Choice = TokenChoice.Sampled(warping, Sampling.streams seed rows) }
+let private forSeeds name = DecodingCases.forSeeds 6 name
 
 let private paper =
     { Warp.none with
