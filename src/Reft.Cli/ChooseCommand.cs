@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json;
 
@@ -38,8 +39,21 @@ internal static class ChooseCommand
             "choose",
             "Multiple choice by likelihood or by generation, with accuracy, its interval and calibration.",
             [.. Model.Which, Adapter, Against, Input, .. RowOptions.WithoutTemplate, By, Neutral, MaxNewTokens, BatchSize, .. Model.How, Json]);
+        command.Validators.Add(result =>
+        {
+            RefuseWithout(result, Neutral, "pmi");
+            RefuseWithout(result, MaxNewTokens, "generation");
+        });
         command.SetAction(RunAsync);
         return command;
+    }
+
+    private static void RefuseWithout(CommandResult result, Option option, string way)
+    {
+        if (result.GetResult(option) is { Implicit: false } && !(result.GetResult(By)?.Tokens is [var by] && by.Value == way))
+        {
+            result.AddError($"Expected --by {way} with {option.Name}: other ways do not read it.");
+        }
     }
 
     private static async Task<int> RunAsync(ParseResult parsed)
@@ -60,13 +74,25 @@ internal static class ChooseCommand
             MaxNewTokens = parsed.GetValue(MaxNewTokens),
             BatchSize = parsed.GetValue(BatchSize),
         };
+        if (parsed.GetValue(Against) is { } compared)
+        {
+            // Before the first pass, which may take long.
+            AdapterInfo.Read(compared);
+        }
+
         var results = await ChooseAsync(parsed, parsed.GetValue(Adapter), rows, options, result => Write(parsed, output, rows, result)).ConfigureAwait(false);
         var other = parsed.GetValue(Against) is { } against
             ? await ChooseAsync(parsed, against, rows, options, _ => { }).ConfigureAwait(false)
             : null;
-        if (rows.Count == 0 || rows.Any(row => row.Answer is null))
+        if (rows.Count == 0)
         {
-            Terminal.Say($"not every row has an answer: nothing is evaluated");
+            Terminal.Say($"{parsed.GetRequiredValue(Input)} has no rows: nothing is evaluated");
+            return ExitCode.Success;
+        }
+
+        if (rows.Where(row => row.Answer is null).ToArray() is [var first, ..] unanswered)
+        {
+            Terminal.Say($"{unanswered.Length} of {rows.Count} rows have no answer, the first {first.Source ?? "of them"}: nothing is evaluated");
             return ExitCode.Success;
         }
 

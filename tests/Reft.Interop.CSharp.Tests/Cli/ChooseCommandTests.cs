@@ -60,6 +60,10 @@ public static class ChooseCommandTests
         File.WriteAllText(input, """{"prompt": "a", "choices": ["b", "c"]}""");
         var found = ReftProcess.Run("choose", "--model", folder.Path, "--input", input).Succeeded();
         Check.That(!found.Output.Contains("accuracy", StringComparison.Ordinal), found.Output);
+        ReftProcess.Run("choose", "--model", folder.Path, "--input", input, "--neutral-prompt", "x").FailedWith(2, "--by pmi", "--neutral-prompt");
+        var nowhere = ReftProcess.Run("choose", "--model", folder.Path, "--input", input, "--against", folder.File("nowhere"));
+        nowhere.FailedWith(1, "nowhere", "reft.json");
+        Check.Equal("", nowhere.Output, "before the first row");
         ReftProcess.Run("choose", "--model", folder.Path, "--input", input, "--by", "chance").FailedWith(2, "'chance'", "per-byte", "reft choose --help");
         File.WriteAllText(input, """{"prompt": "a", "choices": ["b"]}""");
         ReftProcess.Run("choose", "--model", folder.Path, "--input", input).FailedWith(1, "rows.jsonl:1", "'choices'");
