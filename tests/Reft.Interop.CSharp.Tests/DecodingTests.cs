@@ -238,7 +238,7 @@ public static class DecodingTests
         Refuses(Sampling(new() { MinP = -0.1 }), "Sampling.MinP", "0 … 1", "found -0.1");
         Refuses(Beams(new() { Count = 0 }), "Beams.Count", "1 or more", "found 0");
         Refuses(Beams(new() { Count = 2, ReturnedSequences = 3 }), "Beams.ReturnedSequences", "1 … 2", "found 3");
-        Refuses(Beams(new() { LengthPenalty = double.PositiveInfinity }), "Beams.LengthPenalty", "finite");
+        Refuses(Beams(new() { LengthPenalty = double.PositiveInfinity }), "Beams.LengthPenalty", "−20 … 20");
         Refuses(Beams(new() { EarlyStopping = (EarlyStopping)9 }), "Beams.EarlyStopping", "found 9");
         Refuses(Twelve with { RepetitionPenalty = 0 }, "RepetitionPenalty", "above 0", "found 0");
         Refuses(Twelve with { NoRepeatNgram = -1 }, "NoRepeatNgram", "found -1");
