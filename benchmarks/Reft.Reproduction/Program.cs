@@ -51,7 +51,7 @@ var page = new Option<string>("--page")
 var from = new Option<string?>("--from")
 {
     HelpName = "FILE",
-    Description = "Rebuild the page from a file of results, as docs/reproduction/results.jsonl, in place of --results.",
+    Description = "A file of results, as docs/reproduction/results.jsonl, to import, or to rebuild the page from in place of --results.",
 };
 var resumed = new Option<bool>("--resumed") { Description = "Fail if a run had to be done: everything must be there already." };
 
@@ -60,6 +60,7 @@ var command = new RootCommand("The paper's experiments at small scale, on real d
 {
     Make("run", "Do the runs that are not there yet.", [.. shared, jobs, hours, resumed], RunAsync),
     Make("report", "Write the tables and pictures of the page from the results that are there.", [.. shared, page, from], ReportAsync),
+    Make("import", "Put the runs of docs/reproduction/results.jsonl, or of --from, into --results, so that `run` goes on from them.", [.. shared, from], ImportAsync),
     Make("list", "List the studies.", [], ListAsync),
     Make("data", "Say what the tasks are made of: rows by part and label.", [packages], DataAsync),
     Make("plan", "List the runs, as far as they are known, and which are finished.", shared, PlanAsync),
@@ -131,6 +132,20 @@ async Task<int> RunAsync(ParseResult parsed)
         signal.Cancel = true;
         stop.Cancel();
     }
+}
+
+Task<int> ImportAsync(ParseResult parsed)
+{
+    var (folder, _) = Settings(parsed);
+    var lines = parsed.GetValue(from) ?? Path.Combine(root, "docs", "reproduction", "results.jsonl");
+    var runs = folder.ReadLines(lines, Chosen(parsed));
+    foreach (var run in runs)
+    {
+        folder.Write(run);
+    }
+
+    Console.WriteLine($"{runs.Count} runs of {lines} are finished now");
+    return Task.FromResult(0);
 }
 
 Task<int> ReportAsync(ParseResult parsed)
