@@ -1,4 +1,5 @@
 using System.Text;
+using BaseModel;
 using ScottPlot;
 
 namespace Reft.Reproduction;
@@ -69,11 +70,11 @@ internal sealed class ReportPage(string path)
     public void Picture(string name, Multiplot plots, int width, int height) => Save(name, plots.Render(width, height));
 
     /// <summary>Writes the page.</summary>
-    public void Save() => AtomicFile.Write(path, Encoding.UTF8.GetBytes(_text));
+    public void Save() => AtomicFile.WriteText(path, _text);
 
     private void Save(string name, Image image)
     {
         Directory.CreateDirectory(Pictures);
-        AtomicFile.Write(Path.Combine(Pictures, name + ".png"), image.GetImageBytes());
+        AtomicFile.Write(Path.Combine(Pictures, name + ".png"), stream => stream.Write(image.GetImageBytes()));
     }
 }

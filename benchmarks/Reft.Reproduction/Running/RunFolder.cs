@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using BaseModel;
 
 namespace Reft.Reproduction;
 
@@ -107,20 +108,18 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
         var text = string.Concat(runs
             .OrderBy(run => run.Key.ToString(), StringComparer.Ordinal)
             .Select(run => JsonSerializer.Serialize(Rounded(run), Short) + "\n"));
-        AtomicFile.Write(path, Encoding.UTF8.GetBytes(text));
+        AtomicFile.WriteText(path, text);
     }
 
     public void Write(FinishedRun run)
     {
-        AtomicFile.Write(PathOf(run.Key, run.Fingerprint), JsonSerializer.SerializeToUtf8Bytes(run, Layout));
+        AtomicFile.WriteText(PathOf(run.Key, run.Fingerprint), JsonSerializer.Serialize(run, Layout));
         File.Delete(FailurePathOf(run.Key, run.Fingerprint));
     }
 
     /// <summary>Keeps what a run said that failed. It is tried again by the next command.</summary>
     public void WriteFailure(RunKey key, string fingerprint, string message) =>
-        AtomicFile.Write(
-            FailurePathOf(key, fingerprint),
-            JsonSerializer.SerializeToUtf8Bytes(new { key = key.ToString(), message }, Layout));
+        AtomicFile.WriteText(FailurePathOf(key, fingerprint), JsonSerializer.Serialize(new { key = key.ToString(), message }, Layout));
 
     // Counts as they are, the rest to six digits: more than the tables show.
     private static FinishedRun Rounded(FinishedRun run) => run with

@@ -102,34 +102,16 @@ module internal BeamSearch =
                   Length = ids.Length
                   Prompt = 0 }
 
-        let batch =
-            examples
-            |> List.map (fun example ->
-                { Example.ofText example.Ids with
-                    Subspaces = example.Subspaces })
-            |> Batch.create options.Padding
+        let batch = DecodeStep.promptsOf options examples
 
         let repeated (values: 'T[]) =
             values |> Array.collect (Array.replicate count)
 
-        let streams =
-            match decoding.Choice with
-            | TokenChoice.MostLikely -> [||]
-            | TokenChoice.Sampled(_, streams) -> streams
-
         /// A step of every row: from the window of its beams to the next states.
         let step bound cache width (window: DecodeWindow) struct (states: BeamState[], streams) =
-            let rows =
-                Array.map2
-                    (fun ids (span: RowSpan) ->
-                        { Ids = ids
-                          Length = span.Length
-                          Prompt = span.Prompt })
-                    window.Tokens
-                    window.Spans
-
             let struct (found, streams) =
-                DecodeStep.run bound model cache window (candidates decoding beams ends.Count streams states width rows)
+                candidates decoding beams ends.Count streams states width window.Rows
+                |> DecodeStep.run bound model cache window
 
             let states =
                 Array.map2
@@ -144,17 +126,8 @@ module internal BeamSearch =
             struct (states, streams)
 
         let prefill (cache: KvCache) =
-            step
-                bound
-                cache
-                1
-                { Offset = 0
-                  Length = batch.Columns
-                  Spans = batch.Spans
-                  Ids = batch.Ids
-                  Tokens = prompts
-                  Subspaces = batch.Subspaces }
-                struct (Array.create batch.Rows BeamHypotheses.start, streams)
+            struct (Array.create batch.Rows BeamHypotheses.start, Decoding.streams decoding)
+            |> step bound cache 1 (DecodeStep.prefill prompts batch)
 
         let repeatedBound = lazy (bound |> List.map (Reft.repeatSources count))
         let repeatedSubspaces = repeated batch.Subspaces

@@ -20,6 +20,16 @@ type internal DecodeWindow =
         Subspaces: int list[]
     }
 
+    /// The tokens of each row so far.
+    member window.Rows: TokensSoFar[] =
+        Array.map2
+            (fun ids (span: RowSpan) ->
+                { Ids = ids
+                  Length = span.Length
+                  Prompt = span.Prompt })
+            window.Tokens
+            window.Spans
+
 /// The forward pass that every way of decoding shares.
 [<RequireQualifiedAccess>]
 module internal DecodeStep =
@@ -33,6 +43,23 @@ module internal DecodeStep =
                 bound |> List.filter Reft.actsAfterPrompt
 
         Reft.attachAll acting context model
+
+    /// The prompts alone, whatever examples hold besides, with the subspaces that act on each.
+    let promptsOf (options: GenerateOptions) (examples: Example list) : Batch =
+        examples
+        |> List.map (fun example ->
+            { Example.ofText example.Ids with
+                Subspaces = example.Subspaces })
+        |> Batch.create options.Padding
+
+    /// The window of whole prompts, which comes first.
+    let prefill (tokens: int[][]) (batch: Batch) : DecodeWindow =
+        { Offset = 0
+          Length = batch.Columns
+          Spans = batch.Spans
+          Ids = batch.Ids
+          Tokens = tokens
+          Subspaces = batch.Subspaces }
 
     /// What a function makes of the logits of each row's next token [rows, vocabulary]; tensors end with it.
     let run

@@ -104,6 +104,12 @@ module Decoding =
           EarlyStopping = BeamStopping.Unlikely
           Returned = 1 }
 
+    /// The random stream of each row; none where nothing is drawn.
+    let internal streams (decoding: Decoding) : Rng[] =
+        match decoding.Choice with
+        | TokenChoice.MostLikely -> [||]
+        | TokenChoice.Sampled(_, streams) -> streams
+
     /// Why a row is at an end, if it is; its new tokens are copied only where they are asked about.
     let internal finish (decoding: Decoding) (options: GenerateOptions) (ends: Set<int>) (row: TokensSoFar) =
         if ends.Contains row.Ids[row.Length - 1] then

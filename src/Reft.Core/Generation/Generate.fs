@@ -56,12 +56,7 @@ module Generate =
 
         seq {
             if options.MaxNewTokens > 0 then
-                let batch =
-                    examples
-                    |> List.map (fun example ->
-                        { Example.ofText example.Ids with
-                            Subspaces = example.Subspaces })
-                    |> Batch.create options.Padding
+                let batch = DecodeStep.promptsOf options examples
 
                 use cache =
                     model |> Transformer.cache batch.Rows (batch.Columns + options.MaxNewTokens)
@@ -70,18 +65,8 @@ module Generate =
                 let tokens =
                     [| for prompt in prompts -> Array.append prompt (Array.zeroCreate options.MaxNewTokens) |]
 
-                let mutable streams =
-                    match decoding.Choice with
-                    | TokenChoice.MostLikely -> [||]
-                    | TokenChoice.Sampled(_, streams) -> streams
-
-                let mutable window =
-                    { Offset = 0
-                      Length = batch.Columns
-                      Spans = batch.Spans
-                      Ids = batch.Ids
-                      Tokens = tokens
-                      Subspaces = batch.Subspaces }
+                let mutable streams = Decoding.streams decoding
+                let mutable window = batch |> DecodeStep.prefill tokens
 
                 let running = Array.create batch.Rows true
                 let mutable step = 0
@@ -96,12 +81,7 @@ module Generate =
                                 Length = 1
                                 Spans = window.Spans |> Array.map (RowSpan.append column) }
 
-                    let rows =
-                        window.Spans
-                        |> Array.mapi (fun row span ->
-                            { Ids = tokens[row]
-                              Length = span.Length
-                              Prompt = span.Prompt })
+                    let rows = window.Rows
 
                     let struct (ids, following) =
                         choose decoding streams rows |> DecodeStep.run bound model cache window
