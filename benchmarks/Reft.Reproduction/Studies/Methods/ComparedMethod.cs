@@ -57,14 +57,13 @@ internal static class ComparedMethods
     /// <summary>The rates that are tried, the same number for all families.</summary>
     public static IReadOnlyList<string> Rates(RateFamily family, Scope scope)
     {
-        // The subset has the middle three of the full scope's five.
         string[] all = family switch
         {
             RateFamily.Weights => ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2"],
             RateFamily.Vectors => ["1e-3", "3e-3", "1e-2", "3e-2", "1e-1"],
             _ => ["3e-4", "1e-3", "3e-3", "1e-2", "3e-2"],
         };
-        return scope switch { Scope.Full => all, Scope.Subset => all[1..4], _ => all[2..3] };
+        return scope == Scope.Smoke ? all[2..3] : all;
     }
 
     // The paper's places: the outputs of all layers, at the first and the last tokens, one set of parameters for both.

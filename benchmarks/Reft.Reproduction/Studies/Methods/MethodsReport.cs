@@ -50,7 +50,12 @@ internal sealed class MethodsReport
         }
 
         Data(page);
-        Rates(page);
+        Rates(page, "methods-rates", _size.Tasks, Methods(StudyContext.Base));
+        if (_size.Longer is { } longer)
+        {
+            Longer(page, longer);
+            Rates(page, "methods-longer-rates", [longer], LongerMethods);
+        }
     }
 
     private void Scores(ReportPage page, string model) => page.Table(
@@ -131,25 +136,48 @@ internal sealed class MethodsReport
             : [found.Task, .. Enumerable.Repeat(ReportPage.NotRun, 5)]));
 
     // Accuracy on the development split at each rate tried, the one chosen in bold; a star where it is at an end of the grid.
-    private void Rates(ReportPage page)
+    private void Rates(ReportPage page, string name, IReadOnlyList<TaskSize> tasks, IEnumerable<ComparedMethod> methods) => page.Table(
+        name,
+        ["method", .. tasks.Select(task => task.Name)],
+        methods.Select(method => (IReadOnlyList<string>)
+        [
+            method.Title,
+            .. tasks.Select(task =>
+            {
+                var chosen = _study.ChosenRate(task, method, _context);
+                var all = _study.Tried(task, method, _context);
+                return string.Join(", ", all.Select(tried =>
+                    tried.Run is not { } run ? $"{tried.Rate}: {ReportPage.NotRun}"
+                    : run.Diverged ? $"{tried.Rate}: diverged"
+                    : tried.Rate == chosen ? $"**{tried.Rate}: {Percent(run["dev_accuracy"])}**{(tried == all[0] || tried == all[^1] ? "*" : "")}"
+                    : $"{tried.Rate}: {Percent(run["dev_accuracy"])}"));
+            }),
+        ]));
+
+    private IEnumerable<ComparedMethod> LongerMethods => ComparedMethods.All.Where(method => _size.LongerMethods.Contains(method.Name));
+
+    // Beside the same task at its usual length: what is learnt of the rows, and what of the task.
+    private void Longer(ReportPage page, TaskSize longer)
     {
+        var usual = _size.Tasks.Single(task => task.Name == longer.Name);
+        string[] measures = ["accuracy", "test loss", "training loss"];
         page.Table(
-            "methods-rates",
-            ["method", .. Tasks(StudyContext.Base)],
-            Methods(StudyContext.Base).Select(method => (IReadOnlyList<string>)
-            [
-                method.Title,
-                .. _size.Tasks.Select(task =>
-                {
-                    var chosen = _study.ChosenRate(task, method, _context);
-                    var all = _study.Tried(task, method, _context);
-                    return string.Join(", ", all.Select(tried =>
-                        tried.Run is not { } run ? $"{tried.Rate}: {ReportPage.NotRun}"
-                        : run.Diverged ? $"{tried.Rate}: diverged"
-                        : tried.Rate == chosen ? $"**{tried.Rate}: {Percent(run["dev_accuracy"])}**{(tried == all[0] || tried == all[^1] ? "*" : "")}"
-                        : $"{tried.Rate}: {Percent(run["dev_accuracy"])}"));
-                }),
-            ]));
+            "methods-longer",
+            ["method", .. new[] { usual, longer }.SelectMany(task => measures.Select(measure => $"{Epochs(task)}: {measure}")), "seeds"],
+            LongerMethods.Select(method =>
+            {
+                MethodCell[] cells =
+                    [.. new[] { usual, longer }.Select(task => new MethodCell(_study.Reported(StudyContext.Base, task, method, _context)))];
+                return (IReadOnlyList<string>)
+                [
+                    method.Title,
+                    .. cells.SelectMany(cell => (string[])
+                        [cell.Of("test_accuracy").Show("0.0", 100), cell.Of("test_loss").Show("0.00"), cell.Of("last_loss").Show("0.00")]),
+                    Range(cells.Select(cell => cell.Runs.Count)),
+                ];
+            }));
+
+        static string Epochs(TaskSize task) => $"{task.Epochs} epochs";
     }
 
     private MethodCell Cell(string model, string task, ComparedMethod method) => _cells[(model, task, method.Name)];
@@ -171,9 +199,11 @@ internal sealed class MethodsReport
             ? [Count(run["parameters"]), (100 * run["parameters"] / run["base_parameters"]).ToString("0.###", CultureInfo.InvariantCulture)]
             : [ReportPage.NotRun, ReportPage.NotRun];
 
-    private string Seeds(string model, ComparedMethod method)
+    private string Seeds(string model, ComparedMethod method) => Range(Tasks(model).Select(task => Cell(model, task, method).Runs.Count));
+
+    private static string Range(IEnumerable<int> numbers)
     {
-        int[] counts = [.. Tasks(model).Select(task => Cell(model, task, method).Runs.Count)];
+        int[] counts = [.. numbers];
         return counts.Length == 0 ? "0" : counts.Min() == counts.Max() ? $"{counts.Min()}" : $"{counts.Min()}–{counts.Max()}";
     }
 

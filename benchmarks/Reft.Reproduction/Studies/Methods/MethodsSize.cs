@@ -19,6 +19,11 @@ internal sealed record MethodsSize
 
     public required IReadOnlyList<string> LargeMethods { get; init; }
 
+    /// <summary>A task with four times the epochs, to see whether a method was only slow; and the methods that are asked.</summary>
+    public TaskSize? Longer { get; init; }
+
+    public IReadOnlyList<string> LongerMethods { get; init; } = ["loreft", "loreft-all", "lora", "probe", "full"];
+
     /// <summary>The most rows of the development split, and of the test split.</summary>
     public required int HeldOutRows { get; init; }
 
@@ -52,6 +57,7 @@ internal sealed record MethodsSize
             Methods = AllMethods,
             LargeTasks = ["spam", "opinion-words"],
             LargeMethods = ["loreft", "direft", "lora", "probe", "full"],
+            Longer = new("spam", 800, 8, 48),
             HeldOutRows = 500,
             BatchSize = 8,
             Seeds = 3,
@@ -62,6 +68,7 @@ internal sealed record MethodsSize
             Methods = AllMethods,
             LargeTasks = ["spam", "union-era", "opinion-words"],
             LargeMethods = AllMethods,
+            Longer = new("spam", 3000, 16, 96),
             HeldOutRows = 1000,
             Seeds = 5,
         },

@@ -18,36 +18,46 @@ internal sealed class MethodsStudy : IStudy
     public IEnumerable<PlannedRun> Plan(StudyContext context)
     {
         var size = MethodsSize.Of(context.Scope);
-        foreach (var task in size.Tasks)
+        foreach (var (task, method) in size.Tasks.SelectMany(task => Methods(size.Methods).Select(method => (task, method))))
         {
-            foreach (var method in ComparedMethods.All.Where(method => size.Methods.Contains(method.Name)))
+            foreach (var run in OfBase(task, method, 0))
             {
-                foreach (var rate in ComparedMethods.Rates(method.Family, context.Scope))
-                {
-                    yield return new PlannedRun(Key(StudyContext.Base, task, method, rate, FirstSeed, size), 0);
-                }
+                yield return run;
+            }
 
-                if (ChosenRate(task, method, context) is not { } chosen)
+            if (context.Folders.ContainsKey(StudyContext.Large)
+                && size.LargeTasks.Contains(task.Name) && size.LargeMethods.Contains(method.Name)
+                && ChosenRate(task, method, context) is { } chosen)
+            {
+                foreach (var seed in Enumerable.Range(1, size.Seeds))
                 {
-                    continue;
-                }
-
-                foreach (var seed in Enumerable.Range(2, size.Seeds - 1))
-                {
-                    yield return new PlannedRun(Key(StudyContext.Base, task, method, chosen, seed, size), 1);
-                }
-
-                if (context.Folders.ContainsKey(StudyContext.Large)
-                    && size.LargeTasks.Contains(task.Name) && size.LargeMethods.Contains(method.Name))
-                {
-                    foreach (var seed in Enumerable.Range(1, size.Seeds))
-                    {
-                        yield return new PlannedRun(
-                            Key(StudyContext.Large, task, method, chosen, seed, size), seed == FirstSeed ? 2 : 3);
-                    }
+                    yield return new PlannedRun(
+                        Key(StudyContext.Large, task, method, chosen, seed, size), seed == FirstSeed ? 2 : 3);
                 }
             }
         }
+
+        if (size.Longer is { } longer)
+        {
+            foreach (var run in Methods(size.LongerMethods).SelectMany(method => OfBase(longer, method, 2)))
+            {
+                yield return run;
+            }
+        }
+
+        // All rates with the first seed, then the other seeds with the one chosen.
+        IEnumerable<PlannedRun> OfBase(TaskSize task, ComparedMethod method, int priority) =>
+        [
+            .. ComparedMethods.Rates(method.Family, context.Scope)
+                .Select(rate => new PlannedRun(Key(StudyContext.Base, task, method, rate, FirstSeed, size), priority)),
+            .. ChosenRate(task, method, context) is { } chosen
+                ? Enumerable.Range(2, size.Seeds - 1)
+                    .Select(seed => new PlannedRun(Key(StudyContext.Base, task, method, chosen, seed, size), priority + 1))
+                : [],
+        ];
+
+        static IEnumerable<ComparedMethod> Methods(IReadOnlyList<string> names) =>
+            ComparedMethods.All.Where(method => names.Contains(method.Name));
     }
 
     /// <summary>The rate that did best on the development split; null until all are tried. Of equal ones that of the lower loss.</summary>
