@@ -9,7 +9,6 @@ namespace Reft.Cli;
 internal static class ChooseCommand
 {
     private static readonly ModelChoice Model = new();
-    private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string?> Against = Values.Text(
         "--against", "DIR", "A second adapter, which chooses of the same rows too; without --adapter, the model itself is compared with it.");
 
@@ -38,9 +37,10 @@ internal static class ChooseCommand
         var command = CommonOptions.Command(
             "choose",
             "Multiple choice by likelihood or by generation, with accuracy, its interval and calibration.",
-            [.. Model.Which, Adapter, Against, Input, .. RowOptions.WithoutTemplate, By, Neutral, MaxNewTokens, BatchSize, .. Model.How, Json]);
+            [.. Model.Which, .. AdapterChoice.All, Against, Input, .. RowOptions.WithoutTemplate, By, Neutral, MaxNewTokens, BatchSize, .. Model.How, Json]);
         command.Validators.Add(result =>
         {
+            AdapterChoice.Check(result);
             RefuseWithout(result, Neutral, "pmi");
             RefuseWithout(result, MaxNewTokens, "generation");
         });
@@ -80,9 +80,10 @@ internal static class ChooseCommand
             AdapterInfo.Read(compared);
         }
 
-        var results = await ChooseAsync(parsed, parsed.GetValue(Adapter), rows, options, result => Write(parsed, output, rows, result)).ConfigureAwait(false);
+        var results = await ChooseAsync(
+            parsed, model => AdapterChoice.Apply(parsed, model), rows, options, result => Write(parsed, output, rows, result)).ConfigureAwait(false);
         var other = parsed.GetValue(Against) is { } against
-            ? await ChooseAsync(parsed, against, rows, options, _ => { }).ConfigureAwait(false)
+            ? await ChooseAsync(parsed, model => model.LoadAdapter(against), rows, options, _ => { }).ConfigureAwait(false)
             : null;
         if (rows.Count == 0)
         {
@@ -111,9 +112,9 @@ internal static class ChooseCommand
 
     // One model at a time is in memory.
     private static async Task<IReadOnlyList<ChoiceResult>> ChooseAsync(
-        ParseResult parsed, string? adapter, IReadOnlyList<ChoiceRow> rows, ChoiceOptions options, Action<(int Row, ChoiceResult Result)> write)
+        ParseResult parsed, Action<ReftModel> put, IReadOnlyList<ChoiceRow> rows, ChoiceOptions options, Action<(int Row, ChoiceResult Result)> write)
     {
-        using var model = await Model.LoadAsync(parsed, adapter).ConfigureAwait(false);
+        using var model = await Model.LoadAsync(parsed, put).ConfigureAwait(false);
         var results = new List<ChoiceResult>();
         await RowDisplay.ShowAsync("chosen", rows.Count, model.Choose(rows, options), result =>
         {

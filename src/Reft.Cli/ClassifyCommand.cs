@@ -7,7 +7,6 @@ namespace Reft.Cli;
 internal static class ClassifyCommand
 {
     private static readonly ModelChoice Model = new();
-    private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input", "FILE", """Rows, in any format of `reft train`: {"text": …}, with "text_pair" for a second text, or {"input_ids": […]}. Labels are read with --evaluate alone.""");
 
@@ -25,7 +24,8 @@ internal static class ClassifyCommand
         var command = CommonOptions.Command(
             "classify",
             "Labels of rows, with their probabilities, or the numbers of a regression.",
-            [.. Model.Which, Adapter, Input, .. RowOptions.All, BatchSize, Evaluate, .. Model.How, Json]);
+            [.. Model.Which, .. AdapterChoice.All, Input, .. RowOptions.All, BatchSize, Evaluate, .. Model.How, Json]);
+        command.Validators.Add(AdapterChoice.Check);
         command.SetAction(RunAsync);
         return command;
     }
@@ -34,7 +34,7 @@ internal static class ClassifyCommand
     {
         using var output = new StandardOutput();
         var rows = LabelledRow.FromFile(parsed.GetRequiredValue(Input), RowOptions.Read(parsed));
-        using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
+        using var model = await Model.LoadAsync(parsed, model => AdapterChoice.Apply(parsed, model)).ConfigureAwait(false);
         var found = model.Classify(rows, parsed.GetValue(BatchSize));
         await RowDisplay.ShowAsync("classified", rows.Count, found, row =>
         {

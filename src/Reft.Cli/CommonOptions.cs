@@ -5,9 +5,6 @@ namespace Reft.Cli;
 /// <summary>What several commands ask for, and how a command is put together.</summary>
 internal static class CommonOptions
 {
-    public static Option<string?> Adapter() =>
-        Values.Text("--adapter", "DIR", "An adapter that `reft train` saved; without it the model itself is used.");
-
     public static Option<bool> Json(string what) => Values.Flag("--json", $"Print {what} as JSON.");
 
     /// <summary>A command with these options, in the order in which help shows them.</summary>

@@ -7,7 +7,6 @@ namespace Reft.Cli;
 internal static class GenerateCommand
 {
     private static readonly ModelChoice Model = new();
-    private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string?> Prompt = Values.Text("--prompt", "TEXT", "A prompt.");
     private static readonly Option<string?> Input = Values.Text(
         "--input", "FILE", """Rows, in any format of `reft train`: {"prompt": …} or {"input_ids": […]}; each gives one JSON line, in order.""");
@@ -32,7 +31,7 @@ internal static class GenerateCommand
         var command = CommonOptions.Command(
             "generate",
             "Generate after a prompt, or after each row of a file: greedily, by sampling or by beam search.",
-            [.. Model.Which, Adapter, Prompt, Input, .. RowOptions.All, MaxNewTokens, IgnoreEos, .. DecodingOptions.All, BatchSize, .. Model.How, Json]);
+            [.. Model.Which, .. AdapterChoice.All, Prompt, Input, .. RowOptions.All, MaxNewTokens, IgnoreEos, .. DecodingOptions.All, BatchSize, .. Model.How, Json]);
         command.Validators.Add(result =>
         {
             if ((result.GetResult(Prompt) is null) == (result.GetResult(Input) is null))
@@ -40,6 +39,7 @@ internal static class GenerateCommand
                 result.AddError("Expected either --prompt TEXT or --input FILE.");
             }
 
+            AdapterChoice.Check(result);
             DecodingOptions.Check(result);
         });
         command.SetAction(RunAsync);
@@ -52,7 +52,7 @@ internal static class GenerateCommand
         IReadOnlyList<DataRow> rows = parsed.GetValue(Input) is { } file
             ? DataRow.FromFile(file, RowUse.Generate, RowOptions.Read(parsed))
             : [new DataRow { Prompt = parsed.GetValue(Prompt), Source = "--prompt" }];
-        using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
+        using var model = await Model.LoadAsync(parsed, model => AdapterChoice.Apply(parsed, model)).ConfigureAwait(false);
         if (parsed.GetValue(Prompt) is not null && model.Tokenizer is null)
         {
             throw new InvalidDataException(

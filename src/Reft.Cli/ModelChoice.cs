@@ -58,13 +58,18 @@ internal sealed class ModelChoice(bool required = true)
     };
 
     /// <summary>The model with its adapter, if one is given.</summary>
-    public async Task<ReftModel> LoadAsync(ParseResult parsed, string? adapter, bool tokenizer = true)
+    public Task<ReftModel> LoadAsync(ParseResult parsed, string? adapter, bool tokenizer = true) =>
+        LoadAsync(parsed, model => _ = adapter is null ? model : model.LoadAdapter(adapter), tokenizer);
+
+    /// <summary>The model, with what is put on it.</summary>
+    public async Task<ReftModel> LoadAsync(ParseResult parsed, Action<ReftModel> put, bool tokenizer = true)
     {
         var folder = await FolderAsync(parsed).ConfigureAwait(false);
         var model = ReftModel.Load(folder, Options(parsed) with { LoadTokenizer = tokenizer });
         try
         {
-            return adapter is null ? model : model.LoadAdapter(adapter);
+            put(model);
+            return model;
         }
         catch
         {

@@ -7,7 +7,6 @@ namespace Reft.Cli;
 internal static class ScoreCommand
 {
     private static readonly ModelChoice Model = new();
-    private static readonly Option<string?> Adapter = CommonOptions.Adapter();
     private static readonly Option<string> Input = Values.Required(
         "--input",
         "FILE",
@@ -22,7 +21,8 @@ internal static class ScoreCommand
     public static Command Create()
     {
         var command = CommonOptions.Command(
-            "score", "Log-probabilities and loss of rows.", [.. Model.Which, Adapter, Input, .. RowOptions.All, BatchSize, .. Model.How, Json]);
+            "score", "Log-probabilities and loss of rows.", [.. Model.Which, .. AdapterChoice.All, Input, .. RowOptions.All, BatchSize, .. Model.How, Json]);
+        command.Validators.Add(AdapterChoice.Check);
         command.SetAction(RunAsync);
         return command;
     }
@@ -31,7 +31,7 @@ internal static class ScoreCommand
     {
         using var output = new StandardOutput();
         var rows = DataRow.FromFile(parsed.GetRequiredValue(Input), RowUse.Score, RowOptions.Read(parsed));
-        using var model = await Model.LoadAsync(parsed, parsed.GetValue(Adapter)).ConfigureAwait(false);
+        using var model = await Model.LoadAsync(parsed, model => AdapterChoice.Apply(parsed, model)).ConfigureAwait(false);
 
         var losses = new List<double>();
         var scores = model.Score(rows, parsed.GetValue(BatchSize)).Select((score, i) => Finite(score, rows[i]));

@@ -75,9 +75,9 @@ public sealed partial class ReftModel
             var batch = Core.BatchModule.create(Core.PaddingSide.Right, examples.ToFSharpList());
             var plain = options.BaseModel ? _loaded.Model : Model;
             var context = Core.BatchModule.context(plain, batch);
-            var model = options.BaseModel || _attached is null
+            var model = options.BaseModel
                 ? plain
-                : Core.Reft.attachBound(_attached.Bound, context, plain);
+                : Bound().Aggregate(plain, (model, bound) => Core.Reft.attachBound(bound, context, model));
             var found = Core.Reft.collectDuring(
                 options.Phase.Value,
                 options.Name,

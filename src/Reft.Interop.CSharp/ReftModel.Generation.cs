@@ -107,8 +107,6 @@ public sealed partial class ReftModel
                 nameof(row));
     }
 
-    private FSharpList<Core.BoundReft> Bound() => _attached is { } attached ? [attached.Bound] : [];
-
     private int LimitOf(Core.Example prompt, GenerationOptions options) =>
         options.MaxNewTokens ?? Math.Min(Config.ContextLength - prompt.Ids.Length, DefaultNewTokens);
 

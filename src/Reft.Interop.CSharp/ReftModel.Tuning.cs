@@ -102,6 +102,8 @@ public sealed partial class ReftModel
     // What is trained, as a function of parameters: nothing of the tuned model is bound meanwhile.
     private Core.Tuned Tuned()
     {
+        NeedUnstacked("load one alone by LoadAdapter, and train on that");
+        NeedUnscaled();
         var spec = _attached?.Spec ?? [];
         if (_tuned is not { } tuned)
         {
@@ -115,7 +117,8 @@ public sealed partial class ReftModel
     // The same at the parameters it has, for running without gradients.
     private Core.Tuned ReadTuned()
     {
-        var tuned = Core.TunedModule.reft(_attached?.Spec ?? [], Model);
+        NeedUnstacked("Score gives the loss of rows");
+        var tuned = Core.TunedModule.reft(_attached?.ScaledSpec ?? [], Model);
         return _tuned is null
             ? tuned
             : new Core.Tuned(tuned.Model, tuned.Noisy, FSharpOption<Core.Transformer>.Some(_loaded.Model), tuned.Spec, tuned.Prepare);

@@ -25,6 +25,9 @@ public sealed partial class ReftModel : IDisposable
     private readonly ILogger _logger;
     private AttachedReft? _attached;
 
+    // Trained adapters one after another; then nothing else is attached.
+    private AttachedReft[] _stack = [];
+
     private ReftModel(Core.LoadedModel loaded, Core.TextTokenizer? tokenizer, string? refusal, ILogger? logger)
     {
         _logger = logger ?? NullLogger.Instance;
@@ -48,7 +51,7 @@ public sealed partial class ReftModel : IDisposable
     /// </summary>
     public string? TokenizerProblem { get; }
 
-    /// <summary>What is attached; empty where nothing is.</summary>
+    /// <summary>What is attached, as it was trained; empty where nothing is. Of several adapters, in their order.</summary>
     public ReftSpec Spec { get; private set; } = new();
 
     // Tuned, if it is.
@@ -153,32 +156,21 @@ public sealed partial class ReftModel : IDisposable
         Replace(
             adapter.Spec.IsEmpty ? null : new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, _loaded.Model.Device)),
             ReftSpec.Of(adapter.Spec));
-        Replace(adapter.Tuning.ValueOrNull() is var (tuning, parameters)
-            ? new AttachedTuning(tuning, _loaded, AttachedReft.Kept(parameters, _loaded.Model.Device))
-            : null);
-        if (adapter.Classifier.ValueOrNull() is { } classifier)
-        {
-            using var scope = torch.NewDisposeScope();
-            Replace(classifier);
-        }
-        else
-        {
-            UseOwnHead();
-        }
-
+        TakeTuningAndHead(adapter, adapter);
         return this;
     }
 
     /// <summary>
-    /// Saves what is attached, with the classification head if there is one: <c>reft.json</c> and <c>reft.safetensors</c>. An older adapter there is replaced only when
+    /// Saves what is attached, as it was trained (<see cref="EditScale"/> is not saved), with the classification head if there is one: <c>reft.json</c> and <c>reft.safetensors</c>. An older adapter there is replaced only when
     /// the new one is completely on the disk.
     /// </summary>
     /// <param name="folder">Made if need be.</param>
-    /// <exception cref="InvalidOperationException">Nothing is attached.</exception>
+    /// <exception cref="InvalidOperationException">Nothing is attached, or several adapters are.</exception>
     /// <exception cref="IOException">Writing failed, e.g. because the disk is full: the old files are intact.</exception>
     public void SaveAdapter(string folder)
     {
         using var work = _gate.Read();
+        NeedUnstacked("save each where it was trained");
         if (_classifier?.Parameters.TrainableCount is not > 0)
         {
             NeedAttached();
@@ -201,10 +193,10 @@ public sealed partial class ReftModel : IDisposable
         return new ReftDescription
         {
             BaseParameters = Config.ParameterCount,
-            TrainableParameters = AttachedParameters().TrainableCount,
+            TrainableParameters = AttachedParameters().TrainableCount + _stack.Sum(attached => attached.Parameters.TrainableCount),
             Tuning = Tuning?.ToString(),
             Classifier = Classifier,
-            Placements = [.. (_attached?.Spec ?? []).Select(PlacementDescription.Of)],
+            Placements = [.. AllAttached().SelectMany(attached => attached.ScaledSpec).Select(PlacementDescription.Of)],
         };
     }
 
@@ -216,7 +208,7 @@ public sealed partial class ReftModel : IDisposable
     {
         if (_gate.Close())
         {
-            _attached?.Dispose();
+            Replace(null, new ReftSpec());
             Replace((AttachedTuning?)null);
             Replace(classifier: null);
             ((IDisposable)_loaded).Dispose();
@@ -274,9 +266,12 @@ public sealed partial class ReftModel : IDisposable
     private IReadOnlyList<int> EndIds() =>
         Config.EosIds.Count > 0 ? Config.EosIds : Tokenizer?.EosId is { } named ? [named] : [];
 
-    private AttachedReft Attached() =>
-        _attached ?? throw new InvalidOperationException(
+    private AttachedReft Attached()
+    {
+        NeedUnstacked("load the one that is meant by LoadAdapter");
+        return _attached ?? throw new InvalidOperationException(
             "nothing is attached to the model: give a ReftSpec to ReftModel.Load or Attach, or load an adapter");
+    }
 
     private void NeedAttached()
     {
@@ -288,8 +283,14 @@ public sealed partial class ReftModel : IDisposable
 
     private void Replace(AttachedReft? attached, ReftSpec spec)
     {
-        _attached?.Dispose();
-        _attached = attached;
+        foreach (var old in AllAttached())
+        {
+            old.Dispose();
+        }
+
+        (_attached, _stack) = (attached, []);
         Spec = spec;
+        EditScale = 1;
+        LoadedAdapters = [];
     }
 }

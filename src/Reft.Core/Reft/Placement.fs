@@ -72,6 +72,13 @@ module ReftSpec =
     let withShortPrompt (rule: ShortPrompt) (spec: ReftSpec) : ReftSpec =
         spec |> List.map (fun p -> { p with ShortPrompt = rule })
 
+    /// <summary>Every change times a number: −1 negates what was trained, 0 switches it off. Parameters keep their names.</summary>
+    let scale (factor: float) (spec: ReftSpec) : ReftSpec =
+        if factor = 1.0 then
+            spec
+        else
+            spec |> List.map (fun p -> { p with What = factor * p.What })
+
     let private disjointHeads (a: Site) (b: Site) =
         match a.Heads, b.Heads with
         | Some x, Some y -> x.First + x.Count <= y.First || y.First + y.Count <= x.First

@@ -4,14 +4,22 @@ using TorchSharp;
 namespace Reft.Internal;
 
 /// <summary>A spec with parameters, which it owns, and what binding computes from them.</summary>
-internal sealed class AttachedReft(FSharpList<Core.Placement> spec, Core.Parameters parameters) : IDisposable
+/// <param name="spec">As it was trained.</param>
+/// <param name="parameters">Of the spec.</param>
+/// <param name="scale">What its changes are multiplied by where it runs, before what <see cref="Rescale"/> is told.</param>
+internal sealed class AttachedReft(FSharpList<Core.Placement> spec, Core.Parameters parameters, double scale = 1) : IDisposable
 {
-    private readonly Lazy<Core.BoundReft> _bound = new(() => Core.Reft.bind(spec, parameters));
+    private Lazy<Core.BoundReft> _bound = Binding(spec, parameters, scale);
 
+    /// <summary>As it was trained.</summary>
     public FSharpList<Core.Placement> Spec => spec;
+
+    /// <summary>As it runs.</summary>
+    public FSharpList<Core.Placement> ScaledSpec { get; private set; } = Core.ReftSpecModule.scale(scale, spec);
 
     public Core.Parameters Parameters => parameters;
 
+    /// <summary>As it runs, with its parameters.</summary>
     public Core.BoundReft Bound => _bound.Value;
 
     /// <summary>Fresh parameters of a seed, on the model's device.</summary>
@@ -31,13 +39,28 @@ internal sealed class AttachedReft(FSharpList<Core.Placement> spec, Core.Paramet
         return Core.ParametersModule.keep(Core.ParametersModule.map(move.ToFSharpFunc(), parameters));
     }
 
+    /// <summary>Multiplies what runs by another number than before. Nothing may be running.</summary>
+    public void Rescale(double factor)
+    {
+        Release();
+        ScaledSpec = Core.ReftSpecModule.scale(scale * factor, spec);
+        _bound = Binding(spec, parameters, scale * factor);
+    }
+
     public void Dispose()
+    {
+        Release();
+        Core.ParametersModule.dispose(parameters);
+    }
+
+    private void Release()
     {
         if (_bound.IsValueCreated)
         {
             ((IDisposable)_bound.Value).Dispose();
         }
-
-        Core.ParametersModule.dispose(parameters);
     }
+
+    private static Lazy<Core.BoundReft> Binding(FSharpList<Core.Placement> spec, Core.Parameters parameters, double scale) =>
+        new(() => Core.Reft.bind(Core.ReftSpecModule.scale(scale, spec), parameters));
 }

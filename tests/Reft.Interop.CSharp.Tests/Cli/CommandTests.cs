@@ -15,6 +15,7 @@ public static class CommandTests
         [
             Runner.TestCase("score gives the reference's log-probabilities", ScoresGoldenRows),
             Runner.TestCase("train, inspect, generate and score with the adapter", TrainsAndUses),
+            Runner.TestCase("adapters act together, scaled", AdaptersTogether),
             Runner.TestCase("int8 weights take less and score about the same", EightBitWeights),
             Runner.TestCase("inspect shows own, combined and windowed interventions by name, without a registry", InspectsEverything),
             Runner.TestCase("train takes any method and its options", TrainsAnyMethod),
@@ -63,6 +64,30 @@ public static class CommandTests
         }
 
         static double Norm(IEnumerable<double> values) => Math.Sqrt(values.Sum(value => value * value));
+    }
+
+    private static void AdaptersTogether()
+    {
+        using var folder = TinyLlama.NewFolder();
+        var (data, a, b) = (TrainingFile(folder, 8), folder.File("a"), folder.File("b"));
+        using var model = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec);
+        model.SaveAdapter(a);
+        model.Attach(TinyLlama.Spec, seed: 1).SaveAdapter(b);
+        model.LoadAdapters([new(a), new(b)]);
+        Check.Same(Own(), Losses("--adapter", a, "--adapter", b), "losses of both");
+        model.ScaleEdits(-0.5);
+        Check.Same(Own(), Losses("--adapter", a, "--adapter", b, "--edit-scale", "-0.5"), "losses of both, scaled");
+        model.Detach();
+        Check.Same(Own(), Losses("--adapter", b, "--edit-scale", "0"), "losses of one that is switched off");
+        ReftProcess.Run("score", "--model", TinyLlama.Folder, "--input", data, "--edit-scale", "2").FailedWith(2, "--edit-scale", "--adapter DIR");
+        ReftProcess.Run("score", "--model", TinyLlama.Folder, "--input", data, "--adapter", a, "--edit-scale", "NaN").FailedWith(2, "--edit-scale", "NaN");
+
+        double?[] Own() => [.. model.Score(DataRow.FromJsonLines(data, RowUse.Score)).Select(score => score.Loss)];
+
+        double?[] Losses(params string[] options) =>
+            [.. ReftProcess.Run(["score", "--model", TinyLlama.Folder, "--input", data, "--json", .. options]).Succeeded().Json
+                .Select(line => line.GetProperty("loss"))
+                .Select(loss => loss.ValueKind == JsonValueKind.Null ? (double?)null : loss.GetDouble())];
     }
 
     private static void EightBitWeights()
