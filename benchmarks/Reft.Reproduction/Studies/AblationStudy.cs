@@ -169,9 +169,9 @@ internal sealed class AblationStudy : IStudy
 
     private static TunedConfigurations Tuning(StudyContext context) => context.Scope switch
     {
-        Scope.Smoke => new([0.005], 1, "development_accuracy", true),
-        Scope.Subset => new([0.001, 0.003, 0.01], 3, "development_accuracy", true),
-        _ => new([0.001, 0.003, 0.01, 0.03], 5, "development_accuracy", true),
+        Scope.Smoke => new(["0.005"], 1, "development_accuracy", true),
+        Scope.Subset => new(["0.001", "0.003", "0.01"], 3, "development_accuracy", true),
+        _ => new(["0.001", "0.003", "0.01", "0.03"], 5, "development_accuracy", true),
     };
 
     private static IEnumerable<Setting> Settings(StudyContext context, string model) => context.Scope == Scope.Smoke

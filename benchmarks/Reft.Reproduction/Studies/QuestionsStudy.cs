@@ -197,9 +197,9 @@ internal sealed class QuestionsStudy : IStudy
 
     private static TunedConfigurations Budget(StudyContext context) => context.Scope switch
     {
-        Scope.Smoke => new([0.005], 1, "development_loss", false),
-        Scope.Subset => new([0.003, 0.01, 0.03], 3, "development_loss", false),
-        _ => new([0.001, 0.003, 0.01, 0.03], 5, "development_loss", false),
+        Scope.Smoke => new(["0.005"], 1, "development_loss", false),
+        Scope.Subset => new(["0.003", "0.01", "0.03"], 3, "development_loss", false),
+        _ => new(["0.001", "0.003", "0.01", "0.03"], 5, "development_loss", false),
     };
 
     private static Func<string, long, RunKey> KeyOf(StudyContext context, string model, Way way)

@@ -9,8 +9,6 @@ namespace Reft.Reproduction;
 /// </summary>
 internal sealed class MethodsStudy : IStudy
 {
-    private const long FirstSeed = 1;
-
     public string Name => "methods";
 
     public string Version => "2";
@@ -32,7 +30,7 @@ internal sealed class MethodsStudy : IStudy
                 foreach (var seed in Enumerable.Range(1, size.Seeds))
                 {
                     yield return new PlannedRun(
-                        Key(StudyContext.Large, task, method, chosen, seed, size), seed == FirstSeed ? 2 : 3);
+                        Key(StudyContext.Large, task, method, chosen, seed, size), seed == TunedConfigurations.FirstSeed ? 2 : 3);
                 }
             }
         }
@@ -45,52 +43,26 @@ internal sealed class MethodsStudy : IStudy
             }
         }
 
-        // All rates with the first seed, then the other seeds with the one chosen.
         IEnumerable<PlannedRun> OfBase(TaskSize task, ComparedMethod method, int priority) =>
-        [
-            .. ComparedMethods.Rates(method.Family, context.Scope)
-                .Select(rate => new PlannedRun(Key(StudyContext.Base, task, method, rate, FirstSeed, size), priority)),
-            .. ChosenRate(task, method, context) is { } chosen
-                ? Enumerable.Range(2, size.Seeds - 1)
-                    .Select(seed => new PlannedRun(Key(StudyContext.Base, task, method, chosen, seed, size), priority + 1))
-                : [],
-        ];
+            Tuning(method, context).Plan(context, KeyOf(StudyContext.Base, task, method, size), priority);
 
         static IEnumerable<ComparedMethod> Methods(IReadOnlyList<string> names) =>
             ComparedMethods.All.Where(method => names.Contains(method.Name));
     }
 
     /// <summary>The rate that did best on the development split; null until all are tried. Of equal ones that of the lower loss.</summary>
-    public string? ChosenRate(TaskSize task, ComparedMethod method, StudyContext context)
-    {
-        var tried = Tried(task, method, context);
-        return tried.Any(rate => rate.Run is null)
-            ? null
-            : tried.OrderByDescending(rate => rate.Run!["dev_accuracy"]).ThenBy(rate => rate.Run!["dev_loss"]).First().Rate;
-    }
+    public string? ChosenRate(TaskSize task, ComparedMethod method, StudyContext context) =>
+        Tuning(method, context).Best(context, KeyOf(StudyContext.Base, task, method, MethodsSize.Of(context.Scope)));
 
     /// <summary>The rates, and their runs where they are finished.</summary>
-    public IReadOnlyList<(string Rate, FinishedRun? Run)> Tried(TaskSize task, ComparedMethod method, StudyContext context)
-    {
-        var size = MethodsSize.Of(context.Scope);
-        return
-        [
-            .. ComparedMethods.Rates(method.Family, context.Scope)
-                .Select(rate => (rate, context.Find(Key(StudyContext.Base, task, method, rate, FirstSeed, size)))),
-        ];
-    }
+    public IReadOnlyList<(string Rate, FinishedRun? Run)> Tried(TaskSize task, ComparedMethod method, StudyContext context) =>
+        Tuning(method, context).Tried(context, KeyOf(StudyContext.Base, task, method, MethodsSize.Of(context.Scope)));
 
     /// <summary>The runs that are reported, by seed; empty until the rate is chosen.</summary>
-    public IReadOnlyList<FinishedRun> Reported(string model, TaskSize task, ComparedMethod method, StudyContext context)
-    {
-        var size = MethodsSize.Of(context.Scope);
-        return ChosenRate(task, method, context) is { } rate
-            ? [.. Enumerable.Range(1, size.Seeds)
-                .Select(seed => context.Find(Key(model, task, method, rate, seed, size)))
-                .OfType<FinishedRun>()
-                .Where(run => !run.Diverged)]
+    public IReadOnlyList<FinishedRun> Reported(string model, TaskSize task, ComparedMethod method, StudyContext context) =>
+        ChosenRate(task, method, context) is { } rate
+            ? Tuning(method, context).Reported(context, rate, KeyOf(model, task, method, MethodsSize.Of(context.Scope)))
             : [];
-    }
 
     public async Task<RunResult> RunAsync(RunKey key, StudyContext context, CancellationToken stop)
     {
@@ -138,6 +110,15 @@ internal sealed class MethodsStudy : IStudy
     }
 
     public void Report(ReportPage page, StudyContext context) => new MethodsReport(this, context).Write(page);
+
+    private static TunedConfigurations Tuning(ComparedMethod method, StudyContext context) => new(
+        ComparedMethods.Rates(method.Family, context.Scope), MethodsSize.Of(context.Scope).Seeds, "dev_accuracy", HigherIsBetter: true)
+    {
+        Tie = "dev_loss",
+    };
+
+    private Func<string, long, RunKey> KeyOf(string model, TaskSize task, ComparedMethod method, MethodsSize size) =>
+        (rate, seed) => Key(model, task, method, rate, seed, size);
 
     private RunKey Key(string model, TaskSize task, ComparedMethod method, string rate, long seed, MethodsSize size) =>
         RunKey.Of(

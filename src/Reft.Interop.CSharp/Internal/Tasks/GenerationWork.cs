@@ -55,6 +55,7 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
         var longest = Math.Min(Recipe.Training.MaxLength ?? context, context - 1);
         var prompts = rows.Select((row, i) => (Row: i, Ids: tokenizer.EncodePrompt(row.Prompt))).ToArray();
         var found = new TaskAnswer[rows.Count];
+        var said = new string[rows.Count];
         var done = 0;
 
         // Rows that have the same room for an answer are generated together, those of like lengths in one batch.
@@ -68,13 +69,14 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
                 Decoding.ToOptions(group.Key, Recipe.EvaluationBatchSize, seed));
             foreach (var (prompt, result) in asked.Zip(written))
             {
-                found[prompt.Row] = _task.Score(rows[prompt.Row], result.Text ?? "");
+                said[prompt.Row] = result.Text ?? "";
+                found[prompt.Row] = _task.Score(rows[prompt.Row], said[prompt.Row]);
                 progress(++done, rows.Count);
                 stop.ThrowIfCancellationRequested();
             }
         }
 
-        Write(answers, dataset, rows, found);
+        Write(answers, dataset, rows, said, found);
         var interval = _task.IsScored ? Bootstrap.Mean([.. found.Select(answer => answer.IsCorrect == true ? 100.0 : 0.0)]) : null;
         return new DatasetScore(
             dataset,
@@ -88,7 +90,7 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
         };
     }
 
-    private void Write(string path, string dataset, IReadOnlyList<TaskRow> rows, TaskAnswer[] answers)
+    private void Write(string path, string dataset, IReadOnlyList<TaskRow> rows, string[] said, TaskAnswer[] answers)
     {
         if (!_task.IsScored)
         {
@@ -96,13 +98,15 @@ internal sealed class GenerationWork(Recipe recipe) : RecipeWork(recipe)
             return;
         }
 
-        JsonFiles.Write(path, new JsonArray([.. rows.Zip(answers, (row, answer) => new JsonObject
+        // Beside pyreft's fields, of which raw_generation begins after the trigger: all that the model wrote.
+        JsonFiles.Write(path, new JsonArray([.. rows.Zip(said, answers).Select(found => new JsonObject
         {
-            ["instruction"] = row.Instruction,
-            ["raw_generation"] = answer.Text,
-            ["generation"] = answer.Extracted,
-            ["answer"] = row.Answer,
-            ["correct"] = answer.IsCorrect,
+            ["instruction"] = found.First.Instruction,
+            ["written"] = found.Second,
+            ["raw_generation"] = found.Third.Text,
+            ["generation"] = found.Third.Extracted,
+            ["answer"] = found.First.Answer,
+            ["correct"] = found.Third.IsCorrect,
         })]));
     }
 }

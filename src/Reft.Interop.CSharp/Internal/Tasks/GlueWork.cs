@@ -67,6 +67,7 @@ internal sealed class GlueWork(Recipe recipe) : RecipeWork(recipe)
                 ["text_pair"] = row.TextPair,
                 ["generation"] = prediction.Label ?? prediction.Value?.ToString("R", CultureInfo.InvariantCulture),
                 ["answer"] = row.Label ?? row.Value?.ToString("R", CultureInfo.InvariantCulture),
+                ["correct"] = row.Label is null ? null : prediction.Label == row.Label,
             });
             right.Add(prediction.Label == row.Label ? 100.0 : 0.0);
             progress(predicted.Count, rows.Count);
