@@ -48,7 +48,7 @@ public sealed record DataRow
 
     /// <summary>
     /// The numbers of the subspaces that act on this row (<c>subspaces</c>), for interventions that have several, such as
-    /// partitioned LoReFT; all where it is not given. Training and scoring know them; generation refuses them.
+    /// partitioned LoReFT; all where it is not given. Training, scoring and generating alike.
     /// </summary>
     public IReadOnlyList<int>? Subspaces { get; init; }
 

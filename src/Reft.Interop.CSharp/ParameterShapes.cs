@@ -121,12 +121,13 @@ public sealed class ParameterShapes : IEnumerable<string>
     private static torch.Tensor Fresh(ParameterStart start, long[] shape, int width, Core.Rng rng)
     {
         var bound = 1 / Math.Sqrt(width);
+        using var deviation = 0.02f.ToScalar();
         return start switch
         {
             ParameterStart.Zeros => torch.zeros(shape, torch.float32),
             ParameterStart.Ones => torch.ones(shape, torch.float32),
             ParameterStart.Uniform => Core.RngModule.uniform(-bound, bound, shape.ToFSharpList(), rng),
-            _ => Core.RngModule.normal(shape.ToFSharpList(), rng).mul_(0.02f),
+            _ => Core.RngModule.normal(shape.ToFSharpList(), rng).mul_(deviation),
         };
     }
 

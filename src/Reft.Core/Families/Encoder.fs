@@ -168,7 +168,9 @@ module Encoder =
                         | Some numbers -> Embedding.rows segments numbers
                         | None -> segments.narrow (0L, 0L, 1L)
 
-                    Embedding.rows words ids + segment + Embedding.positions first positions context
+                    Embedding.rows words ids
+                    .+ segment
+                    .+ Embedding.positions first positions context
                     |> embeddingNorm)
           Blocks = Array.init config.Layers block
           Norm = id

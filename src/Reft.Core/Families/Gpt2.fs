@@ -152,7 +152,7 @@ module Gpt2 =
                     Masks = [| Context.mask dtype device AttentionPattern.Causal context |] }
           Embed =
             fun context ids ->
-                Scope.run (fun () -> Embedding.rows embeddings ids + Embedding.positions 0 positions context)
+                Scope.run (fun () -> Embedding.rows embeddings ids .+ Embedding.positions 0 positions context)
           Blocks = Array.init config.Layers block
           Norm = norm "transformer.ln_f"
           LanguageHead = FamilyParts.languageHead config weights embeddings "lm_head"

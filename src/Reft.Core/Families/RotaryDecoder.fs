@@ -233,7 +233,7 @@ module RotaryDecoder =
             fun _ ids ->
                 match scale with
                 | None -> ids |> Embedding.rows embeddings
-                | Some scale -> Scope.run (fun () -> (ids |> Embedding.rows embeddings) * scale)
+                | Some scale -> Scope.run (fun () -> (ids |> Embedding.rows embeddings) *. scale)
           Blocks = Array.init config.Layers (block layout config weights patterns)
           Norm = layout.Norm config.NormEpsilon (weights.Tensor finalNorm)
           LanguageHead = FamilyParts.languageHead config weights embeddings head

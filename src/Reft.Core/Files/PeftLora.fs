@@ -424,17 +424,17 @@ module PeftLora =
         (weight: Tensor)
         : Tensor =
         use _ = torch.NewDisposeScope()
-        let change = torch.mm (update.Up, update.Down) * float32 update.Scale
+        let change = torch.mm (update.Up, update.Down) *. float32 update.Scale
 
-        let sum = weight.``to`` torch.float32 + (if transposed then change.t () else change)
+        let sum =
+            weight.``to`` torch.float32 .+ (if transposed then change.t () else change)
 
         match magnitudes with
         | None -> sum.MoveToOuterDisposeScope()
         | Some magnitudes ->
             let inputs = if transposed then 0L else 1L
 
-            let norm =
-                torch.linalg.vector_norm(sum, 2.0, [| inputs |], true).clamp_min(Single.Epsilon.ToScalar())
+            let norm = (sum |> normAlong (int inputs)).clamp_min(held Single.Epsilon)
 
             let shown = if transposed then magnitudes else magnitudes.unsqueeze 1L
             (sum / norm * shown).MoveToOuterDisposeScope()

@@ -36,7 +36,7 @@ module internal BeamSearch =
             |> Array.collect (fun state -> state.Running |> Seq.map (fun beam -> beam.Score) |> Seq.toArray)
 
         let sums =
-            (warped + (torch.tensor(soFar).``to`` logits.device).unsqueeze 1L)
+            (warped .+ (torch.tensor(soFar).``to`` logits.device).unsqueeze 1L)
                 .view(int64 states.Length, int64 width * vocabulary)
 
         let count = int (min (int64 (BeamHypotheses.candidates ends beams)) sums.shape[1])

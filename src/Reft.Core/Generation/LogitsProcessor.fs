@@ -71,8 +71,7 @@ module LogitsProcessor =
                 let picked = logits.view(-1L).index_select(0L, index)
                 let scale = float32 penalty
 
-                let penalised =
-                    torch.where (picked.lt ((0).ToScalar()), picked * scale, picked / scale)
+                let penalised = torch.where (picked.lt (held 0), picked *. scale, picked /. scale)
 
                 logits.view(-1L).index_copy(0L, index, penalised).view_as logits)
 
@@ -91,7 +90,7 @@ module LogitsProcessor =
                 Scope.run (fun () ->
                     let index = (torch.tensor chosen).``to`` logits.device
 
-                    logits.view(-1L).index_fill(0L, index, (-infinityf).ToScalar()).view_as logits)
+                    logits.view(-1L).index_fill(0L, index, held (-infinityf)).view_as logits)
 
     /// Whether the tokens that end at a place (exclusive) are these.
     let private endsWith (ids: int[]) place (expected: int[]) count =

@@ -68,7 +68,7 @@ module Sampling =
             let noise = noise.view_as(logits).``to`` logits.device
 
             let struct (greatest, places) =
-                (logits.``to`` torch.float64 + noise).topk(count, 1, true, true)
+                (logits.``to`` torch.float64 .+ noise).topk(count, 1, true, true)
 
             let greatest = greatest.cpu().data<float>().ToArray()
 

@@ -30,10 +30,10 @@ module Warp =
           MinP = None }
 
     let private without (removed: Tensor) (logits: Tensor) =
-        logits.masked_fill (removed, (-infinityf).ToScalar())
+        logits.masked_fill (removed, held (-infinityf))
 
     /// <summary>Divides by a temperature.</summary>
-    let temperature (value: float) (logits: Tensor) : Tensor = logits / float32 value
+    let temperature (value: float) (logits: Tensor) : Tensor = logits /. float32 value
 
     /// <summary>Keeps the k most likely tokens, and what is as likely as the last of them.</summary>
     /// <param name="least">How many tokens remain at least.</param>
@@ -53,11 +53,11 @@ module Warp =
         Scope.run (fun () ->
             // Ascending: what goes is a beginning whose sum is at most 1 − p.
             let struct (sorted, order) = logits.sort (-1L, false)
-            let below = sorted.softmax(-1L).cumsum(-1L).le((float32 (1.0 - p)).ToScalar())
+            let below = sorted.softmax(-1L).cumsum(-1L).le(held (float32 (1.0 - p)))
             let count = logits.shape[1]
             let spared = min (int64 least) count
 
-            below.narrow(-1L, count - spared, spared).fill_((false).ToScalar()) |> ignore
+            below.narrow(-1L, count - spared, spared).fill_(held 0) |> ignore
 
             logits |> without (below.scatter (1L, order, below)))
 
@@ -68,7 +68,7 @@ module Warp =
     let minP (least: int) (p: float) (logits: Tensor) : Tensor =
         Scope.run (fun () ->
             let probabilities = logits.softmax -1L
-            let bound = probabilities.amax ([| -1L |], true) * float32 p
+            let bound = probabilities.amax ([| -1L |], true) *. float32 p
             let removed = probabilities.lt bound
 
             let struct (_, order) =

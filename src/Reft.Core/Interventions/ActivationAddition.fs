@@ -26,7 +26,7 @@ module ActivationAddition =
         { Coefficient = 1.0
           Normalized = false }
 
-    let private build (options: ActivationAdditionOptions) (held: Tensor option) =
+    let private build (options: ActivationAdditionOptions) (known: Tensor option) =
         if not (System.Double.IsFinite options.Coefficient) then
             invalidArg
                 (nameof options)
@@ -43,17 +43,17 @@ module ActivationAddition =
 
         Intervention.create
             form
-            (fun width _ -> ReadingVector.parameters "activation_addition" held width)
+            (fun width _ -> ReadingVector.parameters "activation_addition" known width)
             (fun theta ->
                 let vector = theta["vector"]
 
                 let unit =
                     if options.Normalized then
-                        vector / vector.norm().clamp_min(1e-12.ToScalar())
+                        vector / vector.norm().clamp_min(held 1e-12)
                     else
                         vector
 
-                let change = unit.mul (options.Coefficient.ToScalar())
+                let change = unit.mul (held options.Coefficient)
                 Edit.Delta(fun _ h -> change.expand_as h))
 
     /// <summary>Activation addition of a vector. [width]</summary>

@@ -66,10 +66,9 @@ module BoundlessInterchange =
 
         Parameters.concat
             [ options.Orthonormal.Init width rank rng
-              Parameters.ofSeq [ Boundary, torch.full (1L, 0.5f.ToScalar(), dtype = torch.float32) ] ]
+              Parameters.ofSeq [ Boundary, torch.full (1L, held 0.5f, dtype = torch.float32) ] ]
 
-    let private clamped (boundary: Tensor) =
-        boundary.clamp (0.001.ToScalar(), 1.0.ToScalar())
+    let private clamped (boundary: Tensor) = boundary.clamp (held 0.001, held 1.0)
 
     /// <summary>The mask m of each of r directions, [r], from the boundary, [1].</summary>
     /// <param name="temperature">T: at 0.1 the mask is all but a step.</param>
@@ -77,10 +76,12 @@ module BoundlessInterchange =
     /// <param name="boundary">b, a share of the directions.</param>
     let mask (temperature: float) (rank: int) (boundary: Tensor) : Tensor =
         let index =
-            torch.arange(int64 rank, dtype = torch.float32).``to``(boundary.dtype, boundary.device)
+            torch
+                .arange(held 0, held (int64 rank), held 1, dtype = torch.float32)
+                .``to``(boundary.dtype, boundary.device)
 
-        (index / temperature).sigmoid()
-        * ((clamped boundary * float rank - index) / temperature).sigmoid()
+        (index /. temperature).sigmoid()
+        * ((clamped boundary *. float rank - index) /. temperature).sigmoid()
 
     /// <summary>
     /// Σ b over every boundary among the parameters: what <c>Loss.withPenalty</c> adds so that as few directions as needed
@@ -101,7 +102,7 @@ module BoundlessInterchange =
 
             invalidArg (nameof theta) $"expected a parameter '{Boundary}' of a boundless interchange, found {names}"
 
-        boundaries |> List.map (fun boundary -> boundary.sum ()) |> List.reduce (+)
+        boundaries |> List.map (fun boundary -> boundary.sum ()) |> List.reduce (.+)
 
     let private bind options (theta: Parameters) =
         let columns = options.Orthonormal.Apply theta // Rᵀ [d, r]

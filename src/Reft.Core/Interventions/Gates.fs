@@ -31,7 +31,7 @@ module Gates =
               "start", FormOption.Float start ]
 
     let private one (start: float) =
-        torch.full (1L, start.ToScalar(), dtype = torch.float32)
+        torch.full (1L, held start, dtype = torch.float32)
 
     /// <summary>One learnt number, which begins at <paramref name="start"/>.</summary>
     /// <exception cref="T:System.ArgumentException">The start is not finite.</exception>

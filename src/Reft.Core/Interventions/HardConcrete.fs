@@ -12,7 +12,7 @@ module internal HardConcrete =
     let private low, private high = -0.1f, 1.1f
 
     let private clipped (s: Tensor) =
-        (s * (high - low) + low).clamp(0.0f.ToScalar(), 1.0f.ToScalar())
+        (s *. (high - low) +. low).clamp(held 0.0f, held 1.0f)
 
     /// Sampled where there is a random state, u ~ U(0, 1): clip(σ((log u − log(1 − u) + log α) / β)(ζ − γ) + γ);
     /// without one clip(σ(log α)(ζ − γ) + γ).
@@ -25,12 +25,12 @@ module internal HardConcrete =
                 (Rng.uniform 1e-6 (1.0 - 1e-6) (List.ofArray logAlpha.shape) rng)
                     .``to``(logAlpha.dtype, logAlpha.device)
 
-            ((u.log () - (1.0f - u).log() + logAlpha) / float32 temperature).sigmoid()
+            ((u.log () - (-u +. 1.0f).log() .+ logAlpha) /. float32 temperature).sigmoid()
             |> clipped
 
     /// The probability that each is not 0: σ(log α − β log(−γ / ζ)).
     let probabilityOpen (temperature: float) (logAlpha: Tensor) : Tensor =
-        (logAlpha - float32 (temperature * log (float (-low / high)))).sigmoid()
+        (logAlpha -. float32 (temperature * log (float (-low / high)))).sigmoid()
 
     /// The expected number of open gates among the parameters whose names end with one of these.
     let expectedOpen (temperature: float) (method: string) (endings: string list) (theta: Parameters) : Tensor =
@@ -48,4 +48,4 @@ module internal HardConcrete =
             let expected = String.concat " or " endings
 
             invalidArg (nameof theta) $"expected parameters of {method}, whose names end with {expected}, found {names}"
-        | sums -> sums |> List.reduce (fun a b -> a + b)
+        | sums -> sums |> List.reduce (fun a b -> a .+ b)

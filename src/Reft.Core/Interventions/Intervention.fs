@@ -55,7 +55,7 @@ module Intervention =
     /// <exception cref="T:System.InvalidOperationException">The edit gives rows of another shape.</exception>
     let apply (context: Context) (h: Tensor) (edit: Edit) : Tensor =
         match edit with
-        | Edit.Delta f -> h + (f context h |> refuseShape h)
+        | Edit.Delta f -> h .+ (f context h |> refuseShape h)
         | Edit.Replace f -> f context h |> refuseShape h
 
     /// <summary>A method of the library or of your own making, without latent rows.</summary>
@@ -174,7 +174,7 @@ module Intervention =
             Edit.Delta(fun context h ->
                 rest
                 |> List.fold
-                    (fun total (i, f) -> total + (f (Context.forPart i context) h |> refusePart i total))
+                    (fun total (i, f) -> total .+ (f (Context.forPart i context) h |> refusePart i total))
                     (first (Context.forPart 0 context) h))
 
     let private chainEdits (edits: Edit list) =
@@ -191,7 +191,7 @@ module Intervention =
 
                         match total with
                         | None -> Some(change context h |> refuseShape h)
-                        | Some total -> Some(total + (change context (h + total) |> refuseShape h)))
+                        | Some total -> Some(total .+ (change context (h .+ total) |> refuseShape h)))
                     (None: Tensor option)
                 |> Option.defaultWith (fun () -> torch.zeros_like h))
         else
@@ -221,7 +221,7 @@ module Intervention =
     let scale (factor: float) (edit: Intervention) : Intervention =
         let times edit =
             let f = delta edit
-            let factor = factor.ToScalar()
+            let factor = held factor
             Edit.Delta(fun context h -> (f context h).mul factor)
 
         { edit with
@@ -270,8 +270,8 @@ module Intervention =
     let private mask (rate: float) (context: Context) (like: Tensor) =
         context.Random
         |> Option.map (fun rng ->
-            let keep = (Rng.uniform 0.0 1.0 (List.ofArray like.shape) rng).ge(rate.ToScalar())
-            keep.``to`` (like.dtype, like.device) / float32 (1.0 - rate))
+            let keep = (Rng.uniform 0.0 1.0 (List.ofArray like.shape) rng).ge(held rate)
+            keep.``to`` (like.dtype, like.device) /. float32 (1.0 - rate))
 
     let private dropped rate ofOutput (edit: Edit) =
         let thin context (x: Tensor) =

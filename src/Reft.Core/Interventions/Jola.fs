@@ -41,7 +41,7 @@ module Jola =
             torch.zeros (int64 width, dtype = torch.float32)
 
         let gates () =
-            torch.full (int64 options.Heads, options.Start.ToScalar(), dtype = torch.float32)
+            torch.full (int64 options.Heads, held options.Start, dtype = torch.float32)
 
         Parameters.ofSeq
             [ "scale", zeros ()
@@ -59,7 +59,7 @@ module Jola =
             let gate = HardConcrete.gate Temperature random logAlpha
             (gate.unsqueeze 1L * values).reshape -1L // [width]
 
-        Edit.Delta(fun context h -> h * gated 0 context scaleGate scale + gated 1 context offsetGate offset)
+        Edit.Delta(fun context h -> h * gated 0 context scaleGate scale .+ gated 1 context offsetGate offset)
 
     /// <summary>JoLA with the given options.</summary>
     /// <exception cref="T:System.ArgumentException">No heads, or a start that is not finite.</exception>

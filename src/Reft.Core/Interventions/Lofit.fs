@@ -22,7 +22,7 @@ module Lofit =
         Intervention.create
             (Form.Method("lofit_scale", []))
             (fun width rng ->
-                Parameters.ofSeq [ "scale", Scope.run (fun () -> Rng.normal [ int64 width ] rng * 1e-3f) ])
+                Parameters.ofSeq [ "scale", Scope.run (fun () -> Rng.normal [ int64 width ] rng *. 1e-3f) ])
             (fun theta ->
                 let scale = theta["scale"]
                 Edit.Delta(fun _ h -> h * scale))
@@ -84,7 +84,9 @@ module Lofit =
                 site.Heads |> Option.map (fun range -> range.First) |> Option.defaultValue 0
 
             Scope.free (fun () ->
-                scaling.detach().``to``(torch.float64).cpu().view(-1L, int64 headDim).square().sum(1L).data<float>()
+                (scaling.detach().``to``(torch.float64).cpu().view(-1L, int64 headDim) |> squared)
+                    .sum(1L)
+                    .data<float>()
                 |> Seq.toList)
             |> List.mapi (fun i square -> (site.Layer, first + i), square)
 

@@ -48,7 +48,7 @@ module Noise =
                 |> Array.map (fun slot -> int64 (System.Array.IndexOf(distinct, slot)))
                 |> torch.tensor
 
-            (numbers.index_select (0L, index) * float32 options.Level).``to``(h.dtype, h.device)
+            (numbers.index_select (0L, index) *. float32 options.Level).``to``(h.dtype, h.device)
 
     /// <summary>Noise with the given options.</summary>
     /// <exception cref="T:System.ArgumentException">The level is negative or not finite.</exception>

@@ -32,7 +32,7 @@ module Orthonormal =
     let private signs (r: Tensor) =
         // sign(0) = 0 would erase a column: a zero pivot counts as positive.
         let diagonal = r.diagonal(0L, -2L, -1L).detach()
-        torch.where (diagonal.lt (0.0f.ToScalar()), torch.tensor -1.0f, torch.tensor 1.0f)
+        torch.where (diagonal.lt (held 0.0f), torch.tensor -1.0f, torch.tensor 1.0f)
 
     /// <summary>
     /// The Q of a QR factorisation whose R has a positive diagonal, [d, r] → [d, r]: in O(d r²), without a d×d buffer.
@@ -54,7 +54,7 @@ module Orthonormal =
     /// an optimizer step of a given size turns R as far as it does under torch's map, whose reflections turn it by twice
     /// the step.
     /// </summary>
-    let free (columns: Tensor) : Tensor = columns * 0.5f
+    let free (columns: Tensor) : Tensor = columns *. 0.5f
 
     /// <summary>The default: QR with a positive diagonal.</summary>
     let qr: OrthonormalMap =
@@ -86,7 +86,7 @@ module Orthonormal =
                         torch.matrix_exp (lower - lower.t ())
                     else
                         let below = x.tril -1L
-                        let tau = (below.square().sum(-2L) + 1.0).reciprocal() * 2.0
+                        let tau = ((squared below).sum(-2L) +. 1.0).reciprocal() *. 2.0
                         // torch casts the diagonal to whole numbers: it carries a sign, and no gradient.
                         let sign = x.diagonal(0L, -2L, -1L).detach().trunc().unsqueeze -2L
                         torch.linalg.householder_product (below, tau) * sign

@@ -60,7 +60,7 @@ module PcaInterchange =
                     1L
                 )
 
-            torch.nn.functional.linear (swapped, columns) * deviation + mean)
+            torch.nn.functional.linear (swapped, columns) * deviation .+ mean)
 
     let private make components count source init =
         if components < 1 then
@@ -108,7 +108,7 @@ module PcaInterchange =
                 (copy "deviation" [ shape[1] ] basis.Deviation)
 
         let positive =
-            Scope.free (fun () -> kept["deviation"].gt(0.0f.ToScalar()).all().item<bool>())
+            Scope.free (fun () -> kept["deviation"].gt(held 0.0f).all().item<bool>())
 
         if not positive then
             invalidArg

@@ -114,4 +114,4 @@ module ReadingVector =
                     let largest = first.abs().argmax().item<int64>()
                     sign (first[largest].item<float>())
 
-            ((first * float sign) / first.norm ()).``to`` torch.float32)
+            ((first *. float sign) / first.norm ()).``to`` torch.float32)

@@ -20,8 +20,8 @@ module Red =
               "bias", torch.zeros (int64 width, dtype = torch.float32) ]
 
     let private bind (theta: Parameters) =
-        let growth, bias = theta["scale"] - 1.0f, theta["bias"]
-        Edit.Delta(fun _ h -> h * growth + bias)
+        let growth, bias = theta["scale"] -. 1.0f, theta["bias"]
+        Edit.Delta(fun _ h -> h * growth .+ bias)
 
     /// <summary>RED.</summary>
     let create: Intervention = Intervention.create (Form.Method("red", [])) init bind

@@ -85,7 +85,7 @@ module ReftR1 =
         Edit.Delta(fun context h ->
             let latents = torch.mv (h, w) |> torch.nn.functional.relu
             let table, example = perExample context.Rows latents
-            let strength = (top k table / float32 k).index_select(0L, example) // [n]
+            let strength = (top k table /. float32 k).index_select(0L, example) // [n]
             strength.unsqueeze 1L * w)
 
     /// <summary>ReFT-r1 with the strongest <paramref name="topK"/> latents of an example.</summary>

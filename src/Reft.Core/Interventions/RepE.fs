@@ -17,7 +17,7 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module RepE =
 
-    let private build name (bind: Tensor -> Tensor -> Tensor) (coefficient: float) (held: Tensor option) =
+    let private build name (bind: Tensor -> Tensor -> Tensor) (coefficient: float) (known: Tensor option) =
         if not (System.Double.IsFinite coefficient) then
             invalidArg (nameof coefficient) $"{name}: expected a finite coefficient, found {coefficient}"
 
@@ -28,9 +28,9 @@ module RepE =
                       "coefficient", FormOption.Float coefficient ]
             )
 
-        Intervention.create form (fun width _ -> ReadingVector.parameters name held width) (fun theta ->
+        Intervention.create form (fun width _ -> ReadingVector.parameters name known width) (fun theta ->
             let change = bind theta["vector"]
-            let factor = coefficient.ToScalar()
+            let factor = held coefficient
             Edit.Delta(fun _ h -> (change h).mul factor))
 
     let private along (vector: Tensor) (h: Tensor) =
@@ -46,7 +46,7 @@ module RepE =
     let private buildProjection =
         build "repe_projection" (fun vector ->
             // Zeros stand where a file has not filled the vector yet: they project to zero, not to NaN.
-            let dual = vector / vector.square().sum().clamp_min(1e-24.ToScalar())
+            let dual = vector / (squared vector).sum().clamp_min(held 1e-24)
             let read = along vector
             fun h -> -(read h * dual))
 

@@ -65,10 +65,10 @@ module SigmoidMask =
         Parameters.concat
             [ if given.Rotated then
                   given.Orthonormal.Init width width rng
-              Parameters.ofSeq [ Mask, torch.full (int64 width, start.ToScalar(), dtype = torch.float32) ] ]
+              Parameters.ofSeq [ Mask, torch.full (int64 width, held start, dtype = torch.float32) ] ]
 
     let private bind given (theta: Parameters) =
-        let mask = (theta[Mask] / given.Temperature).sigmoid()
+        let mask = (theta[Mask] /. given.Temperature).sigmoid()
 
         let difference context h = Sources.rows given.Source context h - h
 

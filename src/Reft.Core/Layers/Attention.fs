@@ -74,7 +74,7 @@ module Attention =
     let private causal (context: Context) (like: Tensor) =
         let length = int64 context.Length
 
-        torch.full(length, length, (-1e30f).ToScalar(), dtype = like.dtype, device = like.device).triu(1L)
+        torch.full(length, length, held (-1e30f), dtype = like.dtype, device = like.device).triu(1L)
 
     let private plain (options: AttentionOptions) (context: Context) (q: Tensor) (k: Tensor) (v: Tensor) =
         let batch, heads, length, headDim = q.shape[0], q.shape[1], q.shape[2], q.shape[3]
@@ -83,19 +83,19 @@ module Attention =
 
         let scores =
             torch.bmm(flat q, (flat k).transpose(1L, 2L)).view(batch, heads, length, columns)
-            * (options.Scale
-               |> Option.map float32
-               |> Option.defaultValue (1.0f / sqrt (float32 headDim)))
+            *. (options.Scale
+                |> Option.map float32
+                |> Option.defaultValue (1.0f / sqrt (float32 headDim)))
 
         let scores =
             match options.Softcap with
-            | Some cap -> (scores / float32 cap).tanh() * float32 cap
+            | Some cap -> (scores /. float32 cap).tanh() *. float32 cap
             | None -> scores
 
         let scores =
             match context.Masks[options.Mask] with
-            | AttentionMask.Excluding mask -> scores + mask
-            | AttentionMask.Causal when length > 1L -> scores + causal context scores
+            | AttentionMask.Excluding mask -> scores .+ mask
+            | AttentionMask.Causal when length > 1L -> scores .+ causal context scores
             | AttentionMask.Causal
             | AttentionMask.Everything -> scores
 
@@ -113,7 +113,7 @@ module Attention =
     let private prescale (options: AttentionOptions) (q: Tensor) =
         match options.Scale with
         | Some scale when scale <> 1.0 / sqrt (float options.Shape.HeadDim) ->
-            q * float32 (scale * sqrt (float options.Shape.HeadDim))
+            q *. float32 (scale * sqrt (float options.Shape.HeadDim))
         | _ -> q
 
     let private additive mask =

@@ -27,4 +27,4 @@ module Embedding =
                     (nameof context)
                     $"row {row} has {length} tokens, and this model has learnt {known} positions: shorten the row"
 
-        Scope.run (fun () -> context.PositionIds.add ((int64 first).ToScalar()) |> rows table)
+        Scope.run (fun () -> context.PositionIds.add (held (int64 first), held 1) |> rows table)

@@ -99,7 +99,7 @@ module private ChunkedProduct =
 
             for span in spans do
                 use part = part span
-                sum.add_ part |> ignore
+                part |> addTo sum |> ignore
 
             sum.``to`` g.dtype
 
@@ -158,12 +158,12 @@ module Int8 =
     let private quantiseRows (dtype: torch.ScalarType) (weight: Tensor) =
         let wide = weight.``to`` torch.float32
         // Rounded before it is divided by, so that the bound holds for the factor that is kept.
-        let rounded = (wide.abs().amax([| 1L |], true) / 127.0f).``to`` dtype
+        let rounded = (wide.abs().amax([| 1L |], true) /. 127.0f).``to`` dtype
         // A row of zeros, or one too small for the dtype.
-        let scale = rounded.masked_fill (rounded.eq (0.0f.ToScalar()), 1.0f.ToScalar())
+        let scale = rounded.masked_fill (rounded.eq (held 0.0f), held 1.0f)
 
         let values =
-            (wide / scale.``to`` torch.float32).round_().clamp_((-127.0f).ToScalar(), 127.0f.ToScalar())
+            (wide / scale.``to`` torch.float32).round_().clamp_(held (-127.0f), held 127.0f)
 
         values.``to`` torch.int8, scale
 

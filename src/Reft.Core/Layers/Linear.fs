@@ -74,7 +74,7 @@ module Linear =
             Scope.run (fun () -> torch.nn.functional.linear (x, weight.t (), Option.toObj bias))
         | LinearWeight.Int8(values, scale) ->
             match bias with
-            | Some bias -> Scope.run (fun () -> Int8.product values scale x + bias)
+            | Some bias -> Scope.run (fun () -> Int8.product values scale x .+ bias)
             | None -> Int8.product values scale x
 
     /// [n, in], y [n, out] → [n, out]; y, which nothing else reads, may be changed.
@@ -91,7 +91,7 @@ module Linear =
             y.addmm_ (inner, low.Up.t (), 1.0f, float32 low.Scale)
         else
             y
-            + torch.nn.functional.linear(inner * float32 low.Scale, low.Up, null).``to`` y.dtype
+            .+ torch.nn.functional.linear(inner *. float32 low.Scale, low.Up, null).``to`` y.dtype
 
     let private extended (linear: Linear) (x: Tensor) =
         Scope.run (fun () ->
@@ -106,7 +106,7 @@ module Linear =
                 match linear.Rescale, linear.Bias with
                 | None, _ -> products
                 | Some factor, None -> (products * factor).``to`` x.dtype
-                | Some factor, Some bias -> (products * factor + bias).``to`` x.dtype
+                | Some factor, Some bias -> (products * factor .+ bias).``to`` x.dtype
 
             y.view [| yield! shape[.. shape.Length - 2]; outputs linear |])
 

@@ -11,8 +11,8 @@ module Norm =
         let wide = x.``to`` torch.float32
         let width = float32 x.shape[x.shape.Length - 1]
         // A norm is one pass over x and makes no temporary of its size, as squaring would.
-        let squares = torch.linalg.vector_norm(wide, 2.0, [| -1L |], true).square()
-        let scale = (squares / width + float32 epsilon).rsqrt()
+        let squares = wide |> normAlong -1 |> squared
+        let scale = (squares /. width +. float32 epsilon).rsqrt()
         wide * scale
 
     /// <summary>
@@ -26,7 +26,7 @@ module Norm =
     /// Gemma's RMSNorm: x / √(mean x² + ε) ⊙ (1 + w), rounded once, after the weight. [..., hidden] → [..., hidden]
     /// </summary>
     let rmsOnePlus (epsilon: float) (weight: Tensor) (x: Tensor) : Tensor =
-        Scope.run (fun () -> (unit epsilon x * (weight.``to`` torch.float32 + 1.0f)).``to`` x.dtype)
+        Scope.run (fun () -> (unit epsilon x * (weight.``to`` torch.float32 +. 1.0f)).``to`` x.dtype)
 
     /// <summary>
     /// LayerNorm (Ba et al., arXiv 1607.06450): (x − mean x) / √(var x + ε) ⊙ w + b. [..., hidden] → [..., hidden]

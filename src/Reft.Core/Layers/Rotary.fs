@@ -126,7 +126,7 @@ module Rotary =
         | 1.0 -> struct (angles.cos().``to``(dtype), angles.sin().``to``(dtype))
         | factor ->
             let factor = float32 factor
-            struct ((angles.cos () * factor).``to``(dtype), (angles.sin () * factor).``to``(dtype))
+            struct ((angles.cos () *. factor).``to``(dtype), (angles.sin () *. factor).``to``(dtype))
 
     /// <summary>
     /// Rotates each pair (x[i], x[i + width / 2]) by its angle, where width is twice that of the tables; the dimensions of
@@ -138,8 +138,8 @@ module Rotary =
             let rest = x.shape[3] - 2L * half
             let first = x.narrow (3L, 0L, half)
             let second = x.narrow (3L, half, half)
-            let turned = (first * cos).addcmul(second, sin, (-1.0f).ToScalar())
-            let turned' = (second * cos).addcmul(first, sin, 1.0f.ToScalar())
+            let turned = (first * cos).addcmul(second, sin, held (-1.0f))
+            let turned' = (second * cos).addcmul(first, sin, held 1.0f)
 
             let parts =
                 if rest = 0L then

@@ -11,9 +11,9 @@ module RowNorm =
     let squares (linear: Linear) : Tensor =
         Scope.run (fun () ->
             match linear.Weight with
-            | LinearWeight.Dense weight -> weight.``to``(torch.float32).square().sum(1L)
-            | LinearWeight.Transposed weight -> weight.``to``(torch.float32).square().sum(0L)
-            | LinearWeight.Int8(values, scale) -> (Int8.dequantise torch.float32 values scale).square().sum(1L))
+            | LinearWeight.Dense weight -> (weight.``to`` torch.float32 |> squared).sum(1L)
+            | LinearWeight.Transposed weight -> (weight.``to`` torch.float32 |> squared).sum(0L)
+            | LinearWeight.Int8(values, scale) -> (Int8.dequantise torch.float32 values scale |> squared).sum(1L))
 
     let private dtypeOf (linear: Linear) =
         match linear.Weight with
@@ -47,8 +47,8 @@ module RowNorm =
             let gram = torch.mm (down, down.t ()) // A Aᵀ [r, r]
 
             (squares
-             + (up * crossed).sum(1L) * (2.0f * s)
-             + (torch.mm (up, gram) * up).sum(1L) * (s * s))
+             .+ (up * crossed).sum(1L) *. (2.0f * s)
+             .+ (torch.mm (up, gram) * up).sum(1L) *. (s * s))
                 // A row that is all zero has no direction.
-                .clamp_min(Single.Epsilon.ToScalar())
+                .clamp_min(held Single.Epsilon)
                 .sqrt())

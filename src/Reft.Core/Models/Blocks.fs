@@ -35,9 +35,9 @@ module Blocks =
             Scope.run (fun () ->
                 let h = h |> tap Component.BlockInput
                 let a = h |> attend norms.BeforeAttention attention tap context
-                let h = h + norms.AfterAttention a
+                let h = h .+ norms.AfterAttention a
                 let m = h |> transform norms.BeforeMlp mlp tap
-                h + norms.AfterMlp m |> tap Component.BlockOutput)
+                h .+ norms.AfterMlp m |> tap Component.BlockOutput)
 
     /// <summary>h + attention + MLP of the same h, as in GPT-NeoX.</summary>
     let parallelResidual
@@ -51,7 +51,7 @@ module Blocks =
                 let h = h |> tap Component.BlockInput
                 let a = h |> attend attentionNorm attention tap context
                 let m = h |> transform mlpNorm mlp tap
-                h + a + m |> tap Component.BlockOutput)
+                h .+ a .+ m |> tap Component.BlockOutput)
 
     /// <summary>norm(h + attention), then norm(h + MLP), as in BERT.</summary>
     let postNorm
@@ -64,6 +64,6 @@ module Blocks =
             Scope.run (fun () ->
                 let h = h |> tap Component.BlockInput
                 let a = h |> attend id attention tap context
-                let h = h + a |> attentionNorm
+                let h = h .+ a |> attentionNorm
                 let m = h |> transform id mlp tap
-                h + m |> mlpNorm |> tap Component.BlockOutput)
+                h .+ m |> mlpNorm |> tap Component.BlockOutput)

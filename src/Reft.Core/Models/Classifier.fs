@@ -84,7 +84,7 @@ module Classifier =
                     | Some tensor when not drawn ->
                         Scope.run (fun () -> tensor.detach().cpu().``to``(torch.float32).clone())
                     | _ when isWeight ->
-                        Scope.run (fun () -> Rng.normal shape (Rng.fork number rng) * float32 Deviation)
+                        Scope.run (fun () -> Rng.normal shape (Rng.fork number rng) *. float32 Deviation)
                     | _ -> torch.zeros (List.toArray shape, dtype = torch.float32)
 
                 let role =

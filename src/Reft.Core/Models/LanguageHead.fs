@@ -37,7 +37,7 @@ module LanguageHead =
             let logits = (hidden |> Linear.apply head.Map).``to`` torch.float32
 
             match head.Softcap with
-            | Some cap -> (logits / float32 cap).tanh() * float32 cap
+            | Some cap -> (logits /. float32 cap).tanh() *. float32 cap
             | None -> logits)
 
     /// <summary>The logits, fp32. [..., hidden] → [..., vocabulary]</summary>

@@ -149,7 +149,7 @@ type Parameters private (entries: Parameter[], index: Dictionary<string, int>) =
             trainable
             |> Array.map (fun p ->
                 let value = if p.Role = Role.Decayed then 1.0f else 0.0f
-                torch.full (p.Value.numel (), value.ToScalar(), dtype = torch.float32))
+                torch.full (p.Value.numel (), held value, dtype = torch.float32))
             |> fun masks -> torch.cat(ResizeArray masks, 0L).MoveToOuterDisposeScope()
 
     /// <summary>Whether weight decay shrinks anything.</summary>

@@ -125,16 +125,18 @@ module Context =
 
             let index = place tokens
 
-            let places = torch.arange (columns, dtype = torch.int32, device = device)
+            let places =
+                torch.arange (held 0, held (int64 columns), held 1, dtype = torch.int32, device = device)
+
             let here = places.narrow(0L, int64 offset, int64 length).unsqueeze 1L // [length, 1]
-            let isToken = index.ge ((0).ToScalar()) // [batch, 1, 1, columns]
+            let isToken = index.ge (held 0) // [batch, 1, 1, columns]
 
             let reached =
                 match pattern with
                 | AttentionPattern.Causal -> isToken.logical_and (places.le here)
                 | AttentionPattern.Sliding window ->
                     // A window counts tokens: the padding that decoding steps over is not in it.
-                    isToken.logical_and(places.le here).logical_and((asked index - index).lt(window.ToScalar()))
+                    isToken.logical_and(places.le here).logical_and((asked index - index).lt(held window))
                 | AttentionPattern.Bidirectional -> isToken
 
             // The examples of one row do not see each other.
@@ -150,7 +152,7 @@ module Context =
 
             torch
                 .zeros([| rows; 1L; int64 length; columns |], dtype = dtype, device = device)
-                .masked_fill(sees.logical_not (), (excluded dtype).ToScalar()))
+                .masked_fill(sees.logical_not (), held (excluded dtype)))
 
     let private rightPadded (spans: RowSpan[]) =
         spans |> Array.forall (fun s -> s.Start = 0 && s.Gap = 0)
@@ -202,7 +204,7 @@ module Context =
             let host =
                 if uniform then
                     torch
-                        .arange(int64 offset, int64 columns, dtype = torch.int64)
+                        .arange(held (int64 offset), held (int64 columns), held 1, dtype = torch.int64)
                         .unsqueeze(0L)
                         .expand(int64 spans.Length, -1L)
                 else
@@ -261,7 +263,7 @@ module Context =
         | AttentionMask.Causal ->
             let side = int64 length
 
-            torch.full([| 1L; 1L; side; side |], (excluded dtype).ToScalar(), dtype = dtype, device = device).triu(1L)
+            torch.full([| 1L; 1L; side; side |], held (excluded dtype), dtype = dtype, device = device).triu(1L)
             |> joined
 
     /// <summary>

@@ -20,14 +20,14 @@ module internal Derivative =
         }
 
     /// Inside another derivative the value must stay connected to that one's graph, and a gradient by a tensor that is no
-    /// leaf would leave a hook behind. So the value is x + leaf, with a leaf of −0.0 (x + −0.0 is x, bit for bit).
+    /// leaf would leave a hook behind. So the value is x .+ leaf, with a leaf of −0.0 (x + −0.0 is x, bit for bit).
     let input (x: Tensor) : Input =
         let nested = Autograd.isNested () || x.requires_grad
 
         if x.requires_grad then
             let leaf = dsharp.fullLike (x.detach (), -0.0) |> Autograd.variable
 
-            { Value = x + leaf
+            { Value = x .+ leaf
               Leaf = leaf
               Nested = nested }
         else

@@ -10,15 +10,15 @@ module DsharpArithmetic =
     type dsharp with
 
         /// <summary>a + b.</summary>
-        static member add(a: Tensor, b: Tensor) : Tensor = a.add b
+        static member add(a: Tensor, b: Tensor) : Tensor = a .+ b
 
         /// <summary>a + b.</summary>
         static member add(a: Tensor, b: float) : Tensor =
-            b |> Argument.withNumber (fun b -> a.add b)
+            b |> Argument.withNumber (fun b -> a.add (b, held 1))
 
         /// <summary>a + b.</summary>
         static member add(a: Tensor, b: int) : Tensor =
-            b |> Argument.withWhole (fun b -> a.add b)
+            b |> Argument.withWhole (fun b -> a.add (b, held 1))
 
         /// <summary>a + b.</summary>
         static member add(b: Tensor) : Tensor -> Tensor = fun a -> dsharp.add (a, b)

@@ -7,8 +7,8 @@ module private Difference =
 
     /// f along ±ε in one direction.
     let along (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (direction: Tensor) : Tensor =
-        let step = direction * epsilon
-        (f (x + step) - f (x - step)) / (2.0 * epsilon)
+        let step = direction *. epsilon
+        (f (x .+ step) - f (x - step)) /. (2.0 * epsilon)
 
     /// The unit tensors of x's shape, one for each element.
     let directions (x: Tensor) : Tensor[] =
@@ -64,7 +64,7 @@ module DsharpNumerical =
         /// <summary>The second derivative by a scalar: (f(x+ε) − 2 f(x) + f(x−ε)) / ε².</summary>
         static member numdiff2 (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) : Tensor =
             checkScalarInput x
-            Scope.run (fun () -> (f (x + epsilon) - 2.0 * f x + f (x - epsilon)) / (epsilon * epsilon))
+            Scope.run (fun () -> (f (x +. epsilon) - f x *. 2.0 .+ f (x -. epsilon)) /. (epsilon * epsilon))
 
         /// <summary>The directional derivative ∇f · v, a scalar.</summary>
         static member numgradv (epsilon: float) (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor =

@@ -24,7 +24,7 @@ module DsharpPointwise =
         static member rsqrt(x: Tensor) : Tensor = x.rsqrt ()
 
         /// <summary>x².</summary>
-        static member square(x: Tensor) : Tensor = x.square ()
+        static member square(x: Tensor) : Tensor = squared x
 
         /// <summary>The absolute value.</summary>
         static member abs(x: Tensor) : Tensor = x.abs ()
@@ -75,7 +75,7 @@ module DsharpPointwise =
         static member silu(x: Tensor) : Tensor = torch.nn.functional.silu x
 
         /// <summary>log(1 + eˣ).</summary>
-        static member softplus(x: Tensor) : Tensor = x.softplus ()
+        static member softplus(x: Tensor) : Tensor = torch.logaddexp (x, torch.zeros_like x)
 
         /// <summary>x where positive, else x times a slope, 0.01 by default.</summary>
         static member leakyRelu(x: Tensor, ?negativeSlope: float) : Tensor =

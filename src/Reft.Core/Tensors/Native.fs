@@ -3,7 +3,6 @@ namespace Reft.Core
 open System
 open System.IO
 open System.Reflection
-open System.Runtime
 open System.Runtime.InteropServices
 open System.Security.Cryptography
 open System.Threading
@@ -198,14 +197,6 @@ module Native =
     let private gate = obj ()
     let mutable private loaded = false
 
-    // TorchSharp passes a number to libtorch as an object of its own, whose finalizer frees the native one, and does not keep
-    // it alive during the call (0.107). A collection in the background can so free it before libtorch has read it: seen as
-    // "Unknown scalar type" while tokens were drawn under memory pressure. Without such collections a number is safe as long
-    // as other threads allocate little.
-    let private withoutBackgroundCollection () =
-        if GCSettings.LatencyMode = GCLatencyMode.Interactive then
-            GCSettings.LatencyMode <- GCLatencyMode.Batch
-
     /// <summary>
     /// Loads the native libraries once per process; later calls return at once. A failure is not remembered, so that a
     /// program may set <c>REFT_LIBTORCH</c> and try again.
@@ -234,5 +225,4 @@ module Native =
 
                         raise (NativeLoadException($"TorchSharp did not start: {reason}", e))
 
-                    withoutBackgroundCollection ()
                     Volatile.Write(&loaded, true))

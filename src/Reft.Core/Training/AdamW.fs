@@ -45,7 +45,12 @@ module AdamW =
         match limit with
         | Some limit ->
             let factor = limit / (norm + 1e-6)
-            struct ((if factor < 1.0 then gradient * float32 factor else gradient), norm)
+
+            struct ((if factor < 1.0 then
+                         gradient *. float32 factor
+                     else
+                         gradient),
+                    norm)
         | None -> struct (gradient, norm)
 
     /// <summary>One step: the parameters and moments after it, as new tensors.</summary>
@@ -65,7 +70,7 @@ module AdamW =
         (moments: Moments)
         (theta: Tensor)
         : struct (Tensor * Moments) =
-        let number (x: float) = (float32 x).ToScalar()
+        let number (x: float) = held (float32 x)
         let b1, b2 = options.Beta1, options.Beta2
 
         let first = moments.First.mul(number b1).add_(gradient, number (1.0 - b1))
@@ -77,11 +82,11 @@ module AdamW =
         let correction2 = 1.0 - b2 ** float step
 
         let denominator =
-            second.sqrt().div_(number (sqrt correction2)).add_(number options.Epsilon)
+            second.sqrt().div_(number (sqrt correction2)).add_(number options.Epsilon, held 1)
 
         let shrunk =
             match decayMask with
-            | Some mask when options.WeightDecay <> 0.0 -> theta - theta * mask * float32 (rate * options.WeightDecay)
+            | Some mask when options.WeightDecay <> 0.0 -> theta - theta * mask *. float32 (rate * options.WeightDecay)
             | _ -> theta.clone ()
 
         struct (shrunk.addcdiv_ (first, denominator, number (-rate / correction1)), { First = first; Second = second })

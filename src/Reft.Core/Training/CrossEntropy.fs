@@ -38,12 +38,13 @@ module CrossEntropy =
 
         if wanted then
             let slope =
-                head.Softcap |> Option.map (fun cap -> 1.0f - (logits / float32 cap).square())
+                head.Softcap
+                |> Option.map (fun cap -> -(squared (logits /. float32 cap)) +. 1.0f)
 
             // logits is not needed again: its memory becomes the gradient's.
             let gradient = logits.sub_(logSum).exp_()
 
-            gradient.scatter_add_ (1L, column, torch.full_like (column, (-1.0f).ToScalar(), dtype = torch.float32))
+            gradient.scatter_add_ (1L, column, torch.full_like (column, held (-1.0f), dtype = torch.float32))
             |> ignore
 
             slope |> Option.iter (fun slope -> gradient.mul_ slope |> ignore)
@@ -96,19 +97,19 @@ module CrossEntropy =
                 let struct (chunk, gradient) =
                     chunkLosses frozen wanted part (targets.narrow (0L, start, count))
 
-                loss.add_ (chunk.sum ()) |> ignore
+                chunk.sum () |> addTo loss |> ignore
 
                 gradient
                 |> Option.iter (fun gradient ->
                     gradients.Add(torch.mm(gradient, weight).MoveToOuterDisposeScope())
 
                     weightGradient
-                    |> Option.iter (fun sum -> sum.add_ (torch.mm (gradient.t (), part)) |> ignore)
+                    |> Option.iter (fun sum -> torch.mm (gradient.t (), part) |> addTo sum |> ignore)
 
-                    biasGradient |> Option.iter (fun sum -> sum.add_ (gradient.sum 0L) |> ignore))
+                    biasGradient |> Option.iter (fun sum -> gradient.sum 0L |> addTo sum |> ignore))
 
             // The mean's 1/n is applied to the results, which are much smaller than the logits.
-            let mean (sum: Tensor) = sum / float32 total
+            let mean (sum: Tensor) = sum /. float32 total
 
             (mean loss).squeeze 0L,
             (if wanted then
@@ -122,7 +123,7 @@ module CrossEntropy =
         |> List.fold
             (fun (sum: Tensor) term ->
                 match term with
-                | Some x, Some g when x.requires_grad -> sum + carry x g
+                | Some x, Some g when x.requires_grad -> sum .+ carry x g
                 | _ -> sum)
             loss
 

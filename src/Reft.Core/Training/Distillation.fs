@@ -60,8 +60,8 @@ module Distillation =
     /// KL and cross-entropy of each token, from the logits of student and teacher. [n, vocabulary] → [n], [n]
     let private ofLogits (options: DistillationLossOptions) (student: Tensor) (teacher: Tensor) (targets: Tensor) =
         let temperature = float32 options.Temperature
-        let logP = (teacher / temperature).log_softmax 1L
-        let logQ = (student / temperature).log_softmax 1L
+        let logP = (teacher /. temperature).log_softmax 1L
+        let logQ = (student /. temperature).log_softmax 1L
         let kl = (logP.exp () * (logP - logQ)).sum(1L)
 
         let entropy =
@@ -70,8 +70,8 @@ module Distillation =
         struct (kl, entropy)
 
     let private mixed (options: DistillationLossOptions) (kl: Tensor) (entropy: Tensor) =
-        kl * float32 (options.Weight * options.Temperature * options.Temperature)
-        + entropy * float32 (1.0 - options.Weight)
+        kl *. float32 (options.Weight * options.Temperature * options.Temperature)
+        .+ entropy *. float32 (1.0 - options.Weight)
 
     /// <summary>The formula as it stands: differentiable to every order, holding all logits at once.</summary>
     /// <param name="options">How the teacher is followed.</param>
@@ -109,24 +109,24 @@ module Distillation =
         let temperature = float32 options.Temperature
 
         let toTeacher =
-            ((student / temperature).softmax(1L)
-             - ((teacher: Tensor) / temperature).softmax(1L))
-            * (float32 options.Weight * temperature)
+            ((student /. temperature).softmax(1L)
+             - ((teacher: Tensor) /. temperature).softmax(1L))
+            *. (float32 options.Weight * temperature)
 
-        let toToken = student.softmax(1L).mul_((float32 (1.0 - options.Weight)).ToScalar())
+        let toToken = student.softmax(1L).mul_(held (float32 (1.0 - options.Weight)))
         let column = targets.unsqueeze 1L
 
         toToken.scatter_add_ (
             1L,
             column,
-            torch.full_like (column, (float32 (options.Weight - 1.0)).ToScalar(), dtype = torch.float32)
+            torch.full_like (column, held (float32 (options.Weight - 1.0)), dtype = torch.float32)
         )
         |> ignore
 
-        let gradient = toTeacher.add_ toToken
+        let gradient = toToken |> addTo toTeacher
 
         match head.Softcap with
-        | Some cap -> gradient * (1.0f - (student / float32 cap).square())
+        | Some cap -> gradient * (-(squared (student /. float32 cap)) +. 1.0f)
         | None -> gradient
 
     let private fusedDense
@@ -162,15 +162,15 @@ module Distillation =
                     (part teacherHidden |> LanguageHead.logits teacherHead).``to`` student.device
 
                 let struct (kl, entropy) = ofLogits options student teacher (part targets)
-                loss.add_ ((mixed options kl entropy).sum()) |> ignore
+                (mixed options kl entropy).sum() |> addTo loss |> ignore
 
                 if wanted then
                     let slope = slope options head student teacher (part targets)
                     gradients.Add(torch.mm(slope.``to`` hidden.dtype, weight).MoveToOuterDisposeScope())
 
-            (loss / float32 total).squeeze 0L,
+            (loss /. float32 total).squeeze 0L,
             (if wanted then
-                 Some(torch.cat (gradients, 0L) / float32 total)
+                 Some(torch.cat (gradients, 0L) /. float32 total)
              else
                  None)
 
@@ -178,7 +178,7 @@ module Distillation =
         | None -> loss
         | Some gradient ->
             loss
-            + ((hidden - hidden.detach ()).``to`` torch.float32 * gradient.``to`` torch.float32).sum()
+            .+ ((hidden - hidden.detach ()).``to`` torch.float32 * gradient.``to`` torch.float32).sum()
 
     /// <summary>
     /// The same value and first derivative with respect to the hidden states, chunk by chunk: the logits of all tokens never

@@ -72,7 +72,7 @@ module Loss =
     /// A loss plus <paramref name="weight"/> times a penalty on the parameters, e.g. the expected number of open gates.
     /// </summary>
     let withPenalty (weight: float) (penalty: Parameters -> Tensor) (loss: Loss) : Loss =
-        fun batch theta -> loss batch theta + penalty theta * float32 weight
+        fun batch theta -> loss batch theta .+ penalty theta *. float32 weight
 
     /// <summary>
     /// <see cref="M:Reft.Core.LossModule.reft"/> by formulas that have derivatives of every order, for Hessians; slower,

@@ -85,9 +85,9 @@ module Preference =
     /// <param name="policy">log p of each row. [rows]</param>
     let rewards (options: PreferenceLossOptions) (counts: Tensor) (reference: Tensor option) (policy: Tensor) : Tensor =
         match options.Method, reference with
-        | PreferenceLoss.SimPo _, _ -> policy / counts * float32 options.Beta
-        | _, Some reference -> (policy - reference) * float32 options.Beta
-        | _, None -> policy * float32 options.Beta
+        | PreferenceLoss.SimPo _, _ -> policy / counts *. float32 options.Beta
+        | _, Some reference -> (policy - reference) *. float32 options.Beta
+        | _, None -> policy *. float32 options.Beta
 
     /// <summary>The loss of each pair, from the difference r⁺ − r⁻ of its rewards. [pairs]</summary>
     let ofMargins (options: PreferenceLossOptions) (margins: Tensor) : Tensor =
@@ -96,10 +96,10 @@ module Preference =
         match options.Method with
         | PreferenceLoss.Dpo 0.0 -> -(better margins)
         | PreferenceLoss.Dpo smoothing ->
-            -(better margins) * float32 (1.0 - smoothing)
-            - better (-margins) * float32 smoothing
-        | PreferenceLoss.Ipo -> (margins / float32 options.Beta - float32 (1.0 / (2.0 * options.Beta))).square()
-        | PreferenceLoss.SimPo margin -> -(better (margins - float32 margin))
+            -(better margins) *. float32 (1.0 - smoothing)
+            - better (-margins) *. float32 smoothing
+        | PreferenceLoss.Ipo -> squared (margins /. float32 options.Beta -. float32 (1.0 / (2.0 * options.Beta)))
+        | PreferenceLoss.SimPo margin -> -(better (margins -. float32 margin))
 
     /// log p of the rows under the reference, where the loss has one.
     let private ofReference options (reference: Reference) batch theta =

@@ -61,7 +61,7 @@ module Recompute =
             |> List.iteri (fun i gradient ->
                 match sums[i], gradient with
                 | None, Some g -> sums[i] <- Some g
-                | Some sum, Some g -> sums[i] <- Some(sum + g)
+                | Some sum, Some g -> sums[i] <- Some(sum .+ g)
                 | _, None -> ())
 
         /// The gradient by the leaf; those by theta are added up. Graphs of what binding computed serve several passes.
@@ -142,7 +142,7 @@ module Recompute =
                     (value, List.zip trained gradients)
                     ||> List.fold (fun sum (p, gradient) ->
                         match gradient with
-                        | Some g -> sum + carry p.Value g
+                        | Some g -> sum .+ carry p.Value g
                         | None -> sum))
 
     /// <summary><see cref="M:Reft.Core.LossModule.language"/> with activations that are computed again.</summary>

@@ -105,7 +105,7 @@ module Reps =
             Edit.Delta(fun context h ->
                 let v = change context h
                 let along = (h * v).sum(1L, true).relu()
-                -(v * (along / v.square().sum(1L, true).clamp_min((1e-12f).ToScalar())))))
+                -(v * (along / (squared v).sum(1L, true).clamp_min(held (1e-12f))))))
 
     let private attached (spec: ReftSpec) (batch: Batch) (theta: Parameters) (tuned: Tuned) =
         let struct (context, model) = { tuned with Spec = spec } |> Tuned.attach batch theta
@@ -133,7 +133,7 @@ module Reps =
         let struct (plusOfBase: Tensor, minusOfBase: Tensor) = ofBase
         let struct (plusSteered: Tensor, minusSteered: Tensor) = steered
         let struct (plusSuppressed: Tensor, minusSuppressed: Tensor) = suppressed
-        let one = (1.0f).ToScalar()
+        let one = held 1.0f
 
         let toward = (minusOfBase - plusOfBase).clamp_min(one) * plusSteered - minusSteered
 

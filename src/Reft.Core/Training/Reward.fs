@@ -39,7 +39,7 @@ module Reward =
         if centering = 0.0 then
             ranking
         else
-            ranking + (chosen + rejected).square() * float32 centering
+            ranking .+ squared (chosen .+ rejected) *. float32 centering
 
     /// <summary><see cref="M:Reft.Core.Reward.loss"/> as what stands on the residual stream, e.g. for <see cref="M:Reft.Core.Recompute.loss"/>.</summary>
     /// <exception cref="T:System.ArgumentException">The head is not of one number; c is negative; or the batch has no pairs.</exception>

@@ -56,7 +56,7 @@ module SequenceLogProbs =
         | Some gradient ->
             // A term whose value is 0 and whose derivative is the gradient: what is made of the values weighs it.
             values
-            + ((hidden - hidden.detach ()).``to`` torch.float32 * gradient.``to`` torch.float32).sum(1L)
+            .+ ((hidden - hidden.detach ()).``to`` torch.float32 * gradient.``to`` torch.float32).sum(1L)
 
     /// <summary>
     /// The same values and first derivative with respect to the hidden states, chunk by chunk: the logits of all tokens never
@@ -93,7 +93,7 @@ module SequenceLogProbs =
 
             torch
                 .zeros(int64 batch.Examples.Length, dtype = tokens.dtype, device = tokens.device)
-                .index_add(0L, rows, tokens, (1.0f).ToScalar()))
+                .index_add(0L, rows, tokens, held 1.0f))
 
     /// <summary>How many tokens of each row are scored. [rows] fp32</summary>
     let counts (device: torch.Device) (batch: Batch) : Tensor =

@@ -104,7 +104,7 @@ module Trainer =
 
                         match Autograd.tryGradients GraphUse.Free mean [ leaf ] with
                         | [ Some part ] when batches.Length = 1 -> part
-                        | [ Some part ] -> part * float32 share
+                        | [ Some part ] -> part *. float32 share
                         | _ ->
                             invalidOp
                                 "the loss does not depend on the parameters: check that the spec's positions reach tokens that the scored ones can see")
@@ -112,7 +112,7 @@ module Trainer =
                 struct (sum + share * value,
                         Some(
                             match gradient with
-                            | Some sum -> sum.add_ part
+                            | Some sum -> part |> addTo sum
                             | None -> part
                         )))
             struct (0.0, None)

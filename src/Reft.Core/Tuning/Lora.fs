@@ -151,9 +151,9 @@ module Lora =
     let private dropped (rate: float) (rng: Rng) (x: Tensor) =
         Scope.run (fun () ->
             let kept =
-                (Rng.uniform 0.0 1.0 (List.ofArray x.shape) rng).ge(rate.ToScalar()).``to``(x.dtype).``to`` x.device
+                (Rng.uniform 0.0 1.0 (List.ofArray x.shape) rng).ge(held rate).``to``(x.dtype).``to`` x.device
 
-            x * kept * float32 (1.0 / (1.0 - rate)))
+            x * kept *. float32 (1.0 / (1.0 - rate)))
 
     let private build (options: LoraMethod) (loaded: LoadedModel) =
         let numbers =

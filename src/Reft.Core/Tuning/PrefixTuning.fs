@@ -71,7 +71,7 @@ module PrefixTuning =
             let value =
                 Scope.run (fun () ->
                     match options.Projection, name with
-                    | None, _ -> Rng.normal shape rng * float32 options.Deviation
+                    | None, _ -> Rng.normal shape rng *. float32 options.Deviation
                     | Some _, _ when name = $"{Name}.embedding" -> Rng.normal shape rng
                     // As torch.nn.Linear draws weights and biases.
                     | Some inner, _ ->

@@ -249,7 +249,7 @@ module internal PyreftClass =
                       // R (W h + b − Rᵀ h) = Q ((T W + (I − T Tᵀ) Qᵀ) h + T b − Qᵀ h); without the subtraction Q (T W h + T b).
                       let weight =
                           if cls = PyreftClass.Loreft then
-                              weight + q.t () - torch.mm (torch.mm (t, t.t ()), q.t ())
+                              weight .+ q.t () - torch.mm (torch.mm (t, t.t ()), q.t ())
                           else
                               weight
 
