@@ -41,7 +41,7 @@ internal static class ComparedMethods
         new("probe", "probe (head alone)", RateFamily.Vectors, (_, _) => { }),
         Tuned("full", "full", Tuning.Full, RateFamily.Weights),
         new("loreft-all", "LoReFT, every token", RateFamily.Maps, (model, key) => model.Attach(
-            new ReftSpec().At(Sites.BlockOutput(Layers.All), Positions.All, Interventions.Loreft(key.Count("rank"))))),
+            new ReftSpec().At(Sites.BlockOutput(Layers.All), Positions.All, Interventions.Loreft(key.Count("rank"))), SeedOf(key))),
         Edit("direft", "DiReFT", rank => Interventions.DireftPaper(rank, bias: true)),
         Edit("noreft", "NoReFT", rank => Interventions.Noreft(rank)),
         Edit("consreft", "ConsReFT", rank => Interventions.Consreft(rank)),
@@ -66,12 +66,16 @@ internal static class ComparedMethods
         return scope == Scope.Smoke ? all[2..3] : all;
     }
 
+    // That of the first seed is what Attach takes where none is given.
+    private static long SeedOf(RunKey key) => 41 + key.Seed;
+
     // The paper's places: the outputs of all layers, at the first and the last tokens, one set of parameters for both.
     private static ComparedMethod Edit(string name, string title, Func<int, ReftIntervention> intervention) =>
         new(name, title, RateFamily.Maps, (model, key) => model.Attach(
             new ReftSpec()
                 .At(Sites.BlockOutput(Layers.All), Positions.Parse(key["positions"]), intervention(key.Count("rank")))
-                .Tied()));
+                .Tied(),
+            SeedOf(key)));
 
     private static ComparedMethod Tuned(
         string name, string title, Func<Tuning> tuning, RateFamily family = RateFamily.Maps) =>
