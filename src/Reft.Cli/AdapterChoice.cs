@@ -43,6 +43,11 @@ internal static class AdapterChoice
 
         if (parsed.GetValue(EditScale) is { } scale)
         {
+            if (model.Describe().Placements.Count == 0)
+            {
+                throw new ArgumentException("--edit-scale scales interventions, and no --adapter has one: leave it out");
+            }
+
             model.ScaleEdits(scale);
         }
     }

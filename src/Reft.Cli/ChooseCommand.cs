@@ -10,7 +10,7 @@ internal static class ChooseCommand
 {
     private static readonly ModelChoice Model = new();
     private static readonly Option<string?> Against = Values.Text(
-        "--against", "DIR", "A second adapter, which chooses of the same rows too; without --adapter, the model itself is compared with it.");
+        "--against", "DIR", "A second adapter, as it was trained, which chooses of the same rows too; without --adapter, the model itself is compared with it.");
 
     private static readonly Option<string> Input = Values.Required(
         "--input", "FILE", """Rows, in any format of `reft train`: {"prompt": …, "choices": [texts], "answer": number or text}; the answer may be missing.""");

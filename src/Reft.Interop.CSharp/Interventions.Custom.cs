@@ -38,8 +38,13 @@ public static partial class Interventions
     /// <param name="name">Lower-case letters, digits and dashes; unique among your interventions.</param>
     /// <param name="replacement">
     /// Rows h [n, width], fp32 → the new rows [n, width], by operations of TorchSharp. Gradients to earlier layers must
-    /// pass through it: return <c>h * 0 + constant</c> rather than a constant.
+    /// pass through it: return <c>torch.zeros_like(h) * h</c> plus the constant rather than a constant.
     /// </param>
+    /// <remarks>
+    /// Where several threads generate at once, TorchSharp's sum of two tensors, its operators of a tensor and a number and
+    /// <c>square</c> may read a number that another thread's collection has just freed: there, give numbers that you hold
+    /// (<c>using var one = 1.ToScalar(); a.add(b, one)</c>).
+    /// </remarks>
     /// <exception cref="ArgumentException">The name is empty.</exception>
     public static ReftIntervention Replace(string name, Func<torch.Tensor, torch.Tensor> replacement) =>
         new(Core.InterventionModule.ofFunction(name, replacement.ToFSharpFunc()));

@@ -21,6 +21,7 @@ public sealed partial class ReftModel
     {
         using var work = _gate.Change();
         using var scope = torch.NewDisposeScope();
+        NeedUnstacked(DetachFirst);
         var regression = options.Problem == ClassifierProblem.Regression;
         if (regression && options.Labels.Count > 1)
         {
@@ -44,6 +45,7 @@ public sealed partial class ReftModel
     {
         using var work = _gate.Change();
         using var scope = torch.NewDisposeScope();
+        NeedUnstacked(DetachFirst);
         Replace(Core.Checkpoint.classifier(training.ToCore(), _loaded).ValueOrNull() ?? throw new InvalidOperationException(
             $"the {Config.Family} model of {_loaded.Folder} has no classification head: give it one with AttachClassifier"));
         return this;
@@ -83,6 +85,7 @@ public sealed partial class ReftModel
                 "EvaluationData holds rows of a language model: give labelled rows as 'evaluation'", nameof(options));
         }
 
+        NeedTrainable();
         if (_classifier is null)
         {
             AttachClassifier(data.ToClassifier());
@@ -242,11 +245,15 @@ public sealed partial class ReftModel
     }
 
     // Keeps a copy of the parameters.
-    private void Replace(Core.Classifier? classifier)
+    private void Replace(Core.Classifier? classifier) => Take(Kept(classifier));
+
+    // A copy that no scope owns.
+    private Core.Classifier? Kept(Core.Classifier? classifier) => classifier is null
+        ? null
+        : new Core.Classifier(classifier.Task, classifier.Head, AttachedReft.Kept(classifier.Parameters, _loaded.Model.Device));
+
+    private void Take(Core.Classifier? kept)
     {
-        var kept = classifier is null
-            ? null
-            : new Core.Classifier(classifier.Task, classifier.Head, AttachedReft.Kept(classifier.Parameters, Model.Device));
         if (_classifier is { } old)
         {
             Core.ParametersModule.dispose(old.Parameters);
@@ -259,8 +266,10 @@ public sealed partial class ReftModel
     private void UseOwnHead()
     {
         using var scope = torch.NewDisposeScope();
-        Replace(Core.Checkpoint.classifier(Core.HeadTraining.Frozen, _loaded).ValueOrNull());
+        Replace(OwnHead());
     }
+
+    private Core.Classifier? OwnHead() => Core.Checkpoint.classifier(Core.HeadTraining.Frozen, _loaded).ValueOrNull();
 
     private static ClassifierDescription DescriptionOf(Core.Classifier classifier) =>
         new(

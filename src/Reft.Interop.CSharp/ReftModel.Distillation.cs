@@ -105,15 +105,24 @@ public sealed partial class ReftModel
         };
     }
 
-    // What is attached to a teacher tells runs apart too.
-    private static string HashOf(Core.Parameters parameters)
+    // What acts on a teacher, where and how strongly, tells runs apart too.
+    private string HashOfAttached()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (var parameter in parameters.Entries)
+        foreach (var (spec, parameters) in _edits.Select(attached => (attached.ScaledSpec, attached.Parameters))
+            .Append(([], _tuned?.Parameters ?? Core.ParametersModule.empty)))
         {
-            using var scope = torch.NewDisposeScope();
-            hash.AppendData(Encoding.UTF8.GetBytes(parameter.Name));
-            hash.AppendData(parameter.Value.to(torch.float32).cpu().contiguous().bytes);
+            foreach (var placement in spec)
+            {
+                hash.AppendData(Encoding.UTF8.GetBytes($"{PlacementDescription.Of(placement)}\n"));
+            }
+
+            foreach (var parameter in parameters.Entries)
+            {
+                using var scope = torch.NewDisposeScope();
+                hash.AppendData(Encoding.UTF8.GetBytes(parameter.Name));
+                hash.AppendData(parameter.Value.to(torch.float32).cpu().contiguous().bytes);
+            }
         }
 
         return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
@@ -121,7 +130,7 @@ public sealed partial class ReftModel
 
     private TeacherRuns Follow(ReftModel teacher, DistillationOptions options) =>
         new(
-            ReferenceEquals(teacher, this) ? teacher._loaded.Fingerprint : $"{teacher._loaded.Fingerprint}, {HashOf(teacher.AttachedParameters())}",
+            ReferenceEquals(teacher, this) ? teacher._loaded.Fingerprint : $"{teacher._loaded.Fingerprint}, {teacher.HashOfAttached()}",
             ReferenceEquals(teacher, this)
                 ? Core.Distillation.teacher([], _loaded.Model)
                 : Core.Distillation.teacher(teacher.Bound(), teacher.Model),

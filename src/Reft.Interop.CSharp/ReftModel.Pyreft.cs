@@ -33,7 +33,7 @@ public sealed partial class ReftModel
             _loaded.Config,
             folder);
         Replace(
-            new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, _loaded.Model.Device)),
+            [new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, _loaded.Model.Device))],
             ReftSpec.Of(adapter.Spec));
         Replace((AttachedTuning?)null);
         return this;

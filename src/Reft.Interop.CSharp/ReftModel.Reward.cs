@@ -33,6 +33,7 @@ public sealed partial class ReftModel
         options ??= new TrainingOptions();
         NoLanguageRows(options);
         TrainingRun.Check(options, Config.ContextLength);
+        NeedTrainable();
         if (_classifier is null)
         {
             AttachClassifier(new ClassifierOptions { Problem = ClassifierProblem.Regression });

@@ -14,10 +14,13 @@ public sealed partial class ReftModel
 
     /// <summary>
     /// Multiplies the changes of all interventions that are attached, whatever the number before was: 1 is as trained, 0
-    /// switches them off, −1 negates them. It lasts until something else is attached. How the model itself is tuned (LoRA and
-    /// the like) is not scaled.
+    /// switches them off, −1 negates them. It lasts until interventions or an adapter are attached, or all is detached. How the
+    /// model itself is tuned (LoRA and the like) is not scaled.
     /// </summary>
-    /// <remarks>What is trained and what is saved is not scaled: training on scaled interventions is refused.</remarks>
+    /// <remarks>
+    /// What is trained and what is saved is not scaled: training on scaled interventions is refused. <see cref="Describe"/> shows
+    /// them as they run, <see cref="Spec"/> as they were trained.
+    /// </remarks>
     /// <returns>This model.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The factor is not finite.</exception>
     /// <exception cref="InvalidOperationException">No intervention is attached.</exception>
@@ -29,13 +32,18 @@ public sealed partial class ReftModel
         }
 
         using var work = _gate.Change();
-        if (!AllAttached().Any())
+        if (_edits is [])
         {
             throw new InvalidOperationException(
                 "there is no intervention to scale: give a ReftSpec to ReftModel.Load or Attach, or load an adapter that has interventions");
         }
 
-        foreach (var attached in AllAttached())
+        if (_edits.Any(attached => !double.IsFinite(attached.Scale * factor)))
+        {
+            throw new ArgumentOutOfRangeException(nameof(factor), factor, "times the scale of an adapter it is not finite");
+        }
+
+        foreach (var attached in _edits)
         {
             attached.Rescale(factor);
         }
@@ -50,8 +58,9 @@ public sealed partial class ReftModel
     /// classification head.
     /// </summary>
     /// <remarks>
-    /// For generating, scoring, choosing, classifying and collecting. To train, to measure edits, or to save, attach one alone
-    /// (<see cref="LoadAdapter"/>).
+    /// For generating, scoring, choosing, classifying, collecting, and as a teacher. What trains, saves or evaluates an objective is
+    /// refused with <see cref="InvalidOperationException"/>: load one alone for that (<see cref="LoadAdapter"/>), and detach
+    /// before something new is attached.
     /// </remarks>
     /// <param name="adapters">What acts first comes first. If one cannot be loaded, what was attached stays.</param>
     /// <param name="known">Your own interventions and functions of positions that they may name.</param>
@@ -82,19 +91,13 @@ public sealed partial class ReftModel
         {
             foreach (var source in sources)
             {
-                loaded.Add((source, Core.AdapterModule.loadOn(known?.ToCore() ?? Core.RegistryModule.standard, anyBaseModel, _loaded, source.Folder)));
+                loaded.Add((source, Read(source.Folder, known, anyBaseModel)));
             }
 
             var tuned = AtMostOne("tunes the model itself", adapter => adapter.Tuning.HasValue());
             var headed = AtMostOne("brings a classification head", adapter => adapter.Classifier.HasValue());
-            AttachedReft[] stack =
-            [
-                .. loaded.Where(entry => !entry.Adapter.Spec.IsEmpty).Select(entry => new AttachedReft(
-                    entry.Adapter.Spec, AttachedReft.Kept(entry.Adapter.Parameters, _loaded.Model.Device), entry.Source.Scale)),
-            ];
-            Replace(null, ReftSpec.Of(ListModule.Concat(loaded.Select(entry => entry.Adapter.Spec))));
-            (_stack, LoadedAdapters) = (stack, sources);
-            TakeTuningAndHead(tuned, headed);
+            Put(loaded, tuned, headed);
+            LoadedAdapters = sources;
         }
         finally
         {
@@ -116,27 +119,57 @@ public sealed partial class ReftModel
             };
     }
 
-    // The tuning of one adapter and the head of one, or the model's own where there is none.
-    private void TakeTuningAndHead(Core.Adapter? tuned, Core.Adapter? headed)
+    private Core.Adapter Read(string folder, InterventionRegistry? known, bool anyBaseModel) =>
+        Core.AdapterModule.loadOn(known?.ToCore() ?? Core.RegistryModule.standard, anyBaseModel, _loaded, folder);
+
+    // Everything is made before anything of the old is taken off.
+    private void Put(
+        IReadOnlyList<(AdapterSource Source, Core.Adapter Adapter)> loaded, Core.Adapter? tuned, Core.Adapter? headed)
     {
-        Replace(tuned?.Tuning.ValueOrNull() is var (tuning, parameters)
-            ? new AttachedTuning(tuning, _loaded, AttachedReft.Kept(parameters, _loaded.Model.Device))
-            : null);
-        if (headed?.Classifier.ValueOrNull() is { } classifier)
+        using var scope = torch.NewDisposeScope();
+        var edits = new List<AttachedReft>();
+        AttachedTuning? tuning = null;
+        try
         {
-            using var scope = torch.NewDisposeScope();
-            Replace(classifier);
+            foreach (var (source, adapter) in loaded.Where(entry => !entry.Adapter.Spec.IsEmpty))
+            {
+                edits.Add(new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, _loaded.Model.Device), source.Scale));
+            }
+
+            tuning = tuned?.Tuning.ValueOrNull() is var (form, parameters)
+                ? new AttachedTuning(form, _loaded, AttachedReft.Kept(parameters, _loaded.Model.Device))
+                : null;
+            var head = Kept(headed?.Classifier.ValueOrNull() ?? OwnHead());
+            Replace([.. edits], ReftSpec.Of(ListModule.Concat(loaded.Select(entry => entry.Adapter.Spec))));
+            Replace(tuning);
+            Take(head);
         }
-        else
+        catch
         {
-            UseOwnHead();
+            edits.ForEach(made => made.Dispose());
+            tuning?.Dispose();
+            throw;
         }
     }
 
-    // All interventions, in the order in which they act.
-    private IEnumerable<AttachedReft> AllAttached() => _attached is { } attached ? [attached] : _stack;
+    private const string LoadAlone = "load one alone by LoadAdapter";
+    private const string DetachFirst = "Detach first, or load one alone by LoadAdapter";
 
-    private FSharpList<Core.BoundReft> Bound() => AllAttached().Select(attached => attached.Bound).ToFSharpList();
+    // What may be trained: nothing of adapters that act together.
+    private AttachedReft? OnlyAttached => LoadedAdapters.Count == 0 ? _edits.SingleOrDefault() : null;
+
+    // What training needs: one spec or tuning, as it was trained.
+    private void NeedTrainable()
+    {
+        NeedUnstacked(LoadAlone);
+        if (EditScale != 1)
+        {
+            throw new InvalidOperationException(
+                $"what is attached is scaled by {EditScale}, and training is of what is not: call ScaleEdits(1) first");
+        }
+    }
+
+    private FSharpList<Core.BoundReft> Bound() => _edits.Select(attached => attached.Bound).ToFSharpList();
 
     private void NeedUnstacked(string instead)
     {
@@ -144,15 +177,6 @@ public sealed partial class ReftModel
         {
             throw new InvalidOperationException(
                 $"the model has adapters that act together ({string.Join(", ", LoadedAdapters.Select(adapter => adapter.Folder))}), for which this is not done: {instead}");
-        }
-    }
-
-    private void NeedUnscaled()
-    {
-        if (EditScale != 1)
-        {
-            throw new InvalidOperationException(
-                $"what is attached is scaled by {EditScale}, and training is of what is not: call ScaleEdits(1) first");
         }
     }
 }

@@ -17,8 +17,9 @@ public sealed partial class ReftModel
     /// <see cref="TrainingOptions.BestModel"/> asks for them, and the result says <see cref="TrainingResult.Cancelled"/>.
     /// </param>
     /// <exception cref="InvalidOperationException">
-    /// Nothing is attached, the model is in use, or edits meet in a short prompt; or the model predicts no next token, as an
-    /// encoder: see <see cref="FitClassifierAsync"/>.
+    /// Nothing is attached, the model is in use, or edits meet in a short prompt; several adapters are attached (<see cref="LoadAdapters"/>),
+    /// or edits are scaled (<see cref="ScaleEdits"/>); or the model predicts no next token, as an encoder: see
+    /// <see cref="FitClassifierAsync"/>.
     /// </exception>
     /// <exception cref="ArgumentException">An option is out of range, or there is no row to learn from.</exception>
     /// <exception cref="InvalidDataException">
@@ -51,6 +52,7 @@ public sealed partial class ReftModel
     /// <param name="batchSize">Rows that are computed together.</param>
     /// <param name="maxLength">Longer rows are cut as in training; the model's context where it is not given.</param>
     /// <param name="cancellationToken">Ends it before its next batch, with <see cref="OperationCanceledException"/>.</param>
+    /// <exception cref="InvalidOperationException">Several adapters are attached (<see cref="LoadAdapters"/>), or the model predicts no next token.</exception>
     /// <exception cref="ArgumentException">No token is scored.</exception>
     /// <exception cref="InvalidDataException">A row is not of a form to train on: the message names it and its field.</exception>
     public double Evaluate(

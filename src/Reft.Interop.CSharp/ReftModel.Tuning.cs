@@ -25,11 +25,12 @@ public sealed partial class ReftModel
     /// <exception cref="ArgumentException">
     /// The model has not such a map, or its weights are 8-bit numbers and the tuning would change them.
     /// </exception>
-    /// <exception cref="InvalidOperationException">The model has no language-model head to tune.</exception>
+    /// <exception cref="InvalidOperationException">The model has no language-model head to tune, or has adapters of <see cref="LoadAdapters"/>.</exception>
     public ReftModel AttachTuning(Tuning tuning, long seed = 42)
     {
         using var work = _gate.Change();
         using var scope = torch.NewDisposeScope();
+        NeedUnstacked(DetachFirst);
         Replace(new AttachedTuning(
             tuning.Value,
             _loaded,
@@ -48,6 +49,7 @@ public sealed partial class ReftModel
     public void SavePeftAdapter(string folder)
     {
         using var work = _gate.Read();
+        NeedUnstacked(LoadAlone);
         var tuned = NeededTuning();
         var options = Core.Lora.tryOptions(tuned.Tuning.Form).ValueOrNull() ?? throw new InvalidOperationException(
             $"peft's format is for lora and dora, and the model is tuned by {tuned.Tuning.Form}: use SaveAdapter, or SaveModel");
@@ -67,6 +69,7 @@ public sealed partial class ReftModel
     {
         using var work = _gate.Read();
         using var scope = torch.NewDisposeScope();
+        NeedUnstacked(LoadAlone);
         var tuned = NeededTuning();
         if (Path.GetFullPath(folder) == Path.GetFullPath(_loaded.Folder))
         {
@@ -102,9 +105,8 @@ public sealed partial class ReftModel
     // What is trained, as a function of parameters: nothing of the tuned model is bound meanwhile.
     private Core.Tuned Tuned()
     {
-        NeedUnstacked("load one alone by LoadAdapter, and train on that");
-        NeedUnscaled();
-        var spec = _attached?.Spec ?? [];
+        NeedTrainable();
+        var spec = OnlyAttached?.Spec ?? [];
         if (_tuned is not { } tuned)
         {
             return Core.TunedModule.reft(spec, _loaded.Model);
@@ -117,30 +119,30 @@ public sealed partial class ReftModel
     // The same at the parameters it has, for running without gradients.
     private Core.Tuned ReadTuned()
     {
-        NeedUnstacked("Score gives the loss of rows");
-        var tuned = Core.TunedModule.reft(_attached?.ScaledSpec ?? [], Model);
+        NeedUnstacked($"{LoadAlone}; the loss of rows is what Score gives too");
+        var tuned = Core.TunedModule.reft(OnlyAttached?.ScaledSpec ?? [], Model);
         return _tuned is null
             ? tuned
             : new Core.Tuned(tuned.Model, tuned.Noisy, FSharpOption<Core.Transformer>.Some(_loaded.Model), tuned.Spec, tuned.Prepare);
     }
 
-    private Core.Parameters ReadParameters() => _attached?.Parameters ?? Core.ParametersModule.empty;
+    private Core.Parameters ReadParameters() => OnlyAttached?.Parameters ?? Core.ParametersModule.empty;
 
     // What a run trains: these parameters.
     private TrainingSubject Subject(Core.Parameters theta, long headParameters) =>
-        new(_loaded, _attached?.Spec ?? [], _tuned?.Tuning.Form.ToString(), theta, headParameters);
+        new(_loaded, OnlyAttached?.Spec ?? [], _tuned?.Tuning.Form.ToString(), theta, headParameters);
 
     // The parameters of all that is attached, interventions first.
     private Core.Parameters AttachedParameters() =>
         Core.ParametersModule.concat(
-            new[] { _attached?.Parameters, _tuned?.Parameters }.OfType<Core.Parameters>());
+            new[] { OnlyAttached?.Parameters, _tuned?.Parameters }.OfType<Core.Parameters>());
 
     // Shares out the parameters that a run reached, which are the model's from now on.
     private void Keep(Core.Parameters reached)
     {
-        if (_attached is { } attached)
+        if (OnlyAttached is { } attached)
         {
-            Replace(new AttachedReft(attached.Spec, Among(attached.Parameters)), Spec);
+            Replace([new AttachedReft(attached.Spec, Among(attached.Parameters))], Spec);
         }
 
         if (_tuned is { } tuned)

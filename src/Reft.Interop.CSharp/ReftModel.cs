@@ -23,10 +23,9 @@ public sealed partial class ReftModel : IDisposable
     private readonly RowEncoder _encoder;
     private readonly WorkGate _gate = new();
     private readonly ILogger _logger;
-    private AttachedReft? _attached;
 
-    // Trained adapters one after another; then nothing else is attached.
-    private AttachedReft[] _stack = [];
+    // What is attached, in the order in which it acts: one, or those of LoadAdapters.
+    private AttachedReft[] _edits = [];
 
     private ReftModel(Core.LoadedModel loaded, Core.TextTokenizer? tokenizer, string? refusal, ILogger? logger)
     {
@@ -118,7 +117,7 @@ public sealed partial class ReftModel : IDisposable
     public ReftModel Attach(ReftSpec spec, long seed = 42)
     {
         using var work = _gate.Change();
-        Replace(spec.IsEmpty ? null : AttachedReft.Fresh(spec, _loaded.Model, seed), spec);
+        Replace(spec.IsEmpty ? [] : [AttachedReft.Fresh(spec, _loaded.Model, seed)], spec);
         return this;
     }
 
@@ -130,7 +129,7 @@ public sealed partial class ReftModel : IDisposable
     public ReftModel Detach()
     {
         using var work = _gate.Change();
-        Replace(null, new ReftSpec());
+        Replace([], new ReftSpec());
         Replace((AttachedTuning?)null);
         UseOwnHead();
         return this;
@@ -151,12 +150,8 @@ public sealed partial class ReftModel : IDisposable
     public ReftModel LoadAdapter(string folder, InterventionRegistry? known = null, bool anyBaseModel = false)
     {
         using var work = _gate.Change();
-        using var adapter = Core.AdapterModule.loadOn(
-            known?.ToCore() ?? Core.RegistryModule.standard, anyBaseModel, _loaded, folder);
-        Replace(
-            adapter.Spec.IsEmpty ? null : new AttachedReft(adapter.Spec, AttachedReft.Kept(adapter.Parameters, _loaded.Model.Device)),
-            ReftSpec.Of(adapter.Spec));
-        TakeTuningAndHead(adapter, adapter);
+        using var adapter = Read(folder, known, anyBaseModel);
+        Put([(new AdapterSource(folder), adapter)], adapter, adapter);
         return this;
     }
 
@@ -182,7 +177,7 @@ public sealed partial class ReftModel : IDisposable
             folder,
             _loaded.Config,
             _loaded.Fingerprint,
-            _attached?.Spec ?? [],
+            OnlyAttached?.Spec ?? [],
             AttachedParameters());
     }
 
@@ -193,10 +188,10 @@ public sealed partial class ReftModel : IDisposable
         return new ReftDescription
         {
             BaseParameters = Config.ParameterCount,
-            TrainableParameters = AttachedParameters().TrainableCount + _stack.Sum(attached => attached.Parameters.TrainableCount),
+            TrainableParameters = _edits.Sum(attached => attached.Parameters.TrainableCount) + (_tuned?.Parameters.TrainableCount ?? 0),
             Tuning = Tuning?.ToString(),
             Classifier = Classifier,
-            Placements = [.. AllAttached().SelectMany(attached => attached.ScaledSpec).Select(PlacementDescription.Of)],
+            Placements = [.. _edits.SelectMany(attached => attached.ScaledSpec).Select(PlacementDescription.Of)],
         };
     }
 
@@ -208,9 +203,9 @@ public sealed partial class ReftModel : IDisposable
     {
         if (_gate.Close())
         {
-            Replace(null, new ReftSpec());
+            Replace([], new ReftSpec());
             Replace((AttachedTuning?)null);
-            Replace(classifier: null);
+            Take(null);
             ((IDisposable)_loaded).Dispose();
             _gate.Dispose();
         }
@@ -268,8 +263,8 @@ public sealed partial class ReftModel : IDisposable
 
     private AttachedReft Attached()
     {
-        NeedUnstacked("load the one that is meant by LoadAdapter");
-        return _attached ?? throw new InvalidOperationException(
+        NeedUnstacked(LoadAlone);
+        return OnlyAttached ?? throw new InvalidOperationException(
             "nothing is attached to the model: give a ReftSpec to ReftModel.Load or Attach, or load an adapter");
     }
 
@@ -281,15 +276,14 @@ public sealed partial class ReftModel : IDisposable
         }
     }
 
-    private void Replace(AttachedReft? attached, ReftSpec spec)
+    private void Replace(AttachedReft[] attached, ReftSpec spec)
     {
-        foreach (var old in AllAttached())
+        foreach (var old in _edits)
         {
             old.Dispose();
         }
 
-        (_attached, _stack) = (attached, []);
-        Spec = spec;
+        (_edits, Spec) = (attached, spec);
         EditScale = 1;
         LoadedAdapters = [];
     }

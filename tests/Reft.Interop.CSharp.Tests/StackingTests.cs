@@ -20,6 +20,7 @@ public static class StackingTests
             Runner.TestCase("those of different places act as one spec with both", ActAsOne),
             Runner.TestCase("a tuning of the model and interventions, trained apart", TuningAndEdits),
             Runner.TestCase("with a classification head", Heads),
+            Runner.TestCase("a run goes on with the teacher it had, scale and order included", Teaches),
             Runner.TestCase("what cannot be done is refused, and what was attached stays", Refusals),
             Runner.TestCase("nothing of them is left behind", NothingLeaks),
         ]);
@@ -69,6 +70,7 @@ public static class StackingTests
         }
 
         Check.Same(trained, Scores(model), "scores as trained");
+        Check.Equal("-2 * loreft(rank=4)", model.ScaleEdits(-2).Describe().Placements[0].Intervention, "what runs");
         Check.Same(Scores(plain), Scores(model.ScaleEdits(0)), "the base model's scores");
         Check.Equal(1.0, model.Attach(With(edit)).EditScale, "the scale of what is attached anew");
     }
@@ -108,15 +110,20 @@ public static class StackingTests
             var found = Scores(model.LoadAdapters([Source(first), Source(second)], known));
             Check.Same([Source(first), Source(second)], model.LoadedAdapters, "what is loaded");
             var said = Says(model);
+            var held = Held(model);
             var off = Scores(model.ScaleEdits(0));
             model.Attach(At(expected));
             Check.That(
                 Scores(model).Zip(found).All(pair => Math.Abs(pair.First - pair.Second) < 1e-5),
                 $"expected {first} and then {second}, times {scale}, to act as one function does");
             Check.Same(Says(model), said, "tokens");
+            Check.That(
+                Held(model).Zip(held).All(pair => Math.Abs(pair.First - pair.Second) < 1e-5), "expected the activations of one function");
             Check.Same(Scores(model.Detach()), off, "scores times 0");
             Check.Equal(0, model.LoadedAdapters.Count, "adapters after detaching");
         }
+
+        static float[] Held(ReftModel model) => model.Collect(Rows, Sites.BlockOutput(2), Positions.All)[0].Values.ToArray();
     }
 
     private static void ActAsOne()
@@ -183,6 +190,33 @@ public static class StackingTests
         double[] Labels() => [.. model.Classify(rows).SelectMany(row => row.Scores).Select(score => score.Score)];
     }
 
+    private static void Teaches()
+    {
+        using var folder = TinyLlama.NewFolder();
+        using (Fitted(TinyLlama.Spec, folder.File("a")))
+        {
+        }
+
+        AdapterSource whole = new(folder.File("a")), half = whole with { Scale = 0.5 };
+        using var teacher = ReftModel.Load(TinyLlama.Folder).LoadAdapters([whole, half]);
+        using var student = ReftModel.Load(TinyLlama.Folder, TinyLlama.Spec);
+        var before = student.EvaluateDistillation(TinyLlama.Data, teacher).Divergence;
+        Follow(maxSteps: 4, resume: false);
+        Check.That(student.EvaluateDistillation(TinyLlama.Data, teacher).Divergence < before, "expected the student to come nearer");
+        teacher.LoadAdapters([half, whole]);
+        Check.Throws<InvalidDataException>(() => Follow(maxSteps: 4, resume: true), "another run", "Objective");
+        teacher.LoadAdapters([whole, half]).ScaleEdits(0);
+        Check.Throws<InvalidDataException>(() => Follow(maxSteps: 4, resume: true), "another run", "Objective");
+        teacher.ScaleEdits(1);
+        Follow(maxSteps: 4, resume: true);
+
+        void Follow(int maxSteps, bool resume) => student.Attach(TinyLlama.Spec).FitDistillationAsync(
+            TinyLlama.Data,
+            teacher,
+            options: Quick with { Epochs = 2, MaxSteps = maxSteps, Checkpoints = new TrainingCheckpoints(folder.File("runs")) { Every = 2, Resume = resume } })
+            .GetAwaiter().GetResult();
+    }
+
     private static void Refusals()
     {
         using var folder = TinyLlama.NewFolder();
@@ -200,6 +234,14 @@ public static class StackingTests
         Check.Throws<InvalidOperationException>(() => model.FitAsync(TinyLlama.Data, Quick).GetAwaiter().GetResult(), folder.File("a"), "LoadAdapter");
         Check.Throws<InvalidOperationException>(() => model.Evaluate(TinyLlama.Data), "Score");
         Check.Throws<InvalidOperationException>(() => model.SaveAdapter(folder.File("b")), "where it was trained");
+        Check.Throws<InvalidOperationException>(() => model.AttachTuning(Tuning.Lora(2)), "Detach first");
+        Check.Throws<InvalidOperationException>(() => model.AttachClassifier(new ClassifierOptions { Labels = ["no", "yes"] }), "Detach first");
+        Check.Throws<InvalidOperationException>(
+            () => model.FitClassifierAsync(ClassificationData.FromRows([new() { InputIds = [1, 2], Label = "no" }, new() { InputIds = [1, 3], Label = "yes" }])),
+            "LoadAdapter");
+        Check.That(model.Classifier is null, "expected no head of a run that was refused");
+        Check.Throws<ArgumentOutOfRangeException>(() => model.LoadAdapters([a with { Scale = 1e300 }]).ScaleEdits(1e300), "not finite");
+        Check.That(Scores(model.LoadAdapters([a, a])).All(float.IsFinite), "expected finite scores");
         Check.That(!Directory.Exists(folder.File("b")), "expected nothing to be written");
         model.Detach();
         Check.Throws<InvalidOperationException>(() => model.ScaleEdits(2), "no intervention");

@@ -221,8 +221,7 @@ module Intervention =
     let scale (factor: float) (edit: Intervention) : Intervention =
         let times edit =
             let f = delta edit
-            let factor = held factor
-            Edit.Delta(fun context h -> (f context h).mul factor)
+            Edit.Delta(fun context h -> f context h *. factor)
 
         { edit with
             Form = Form.Scale(factor, edit.Form)

@@ -30,8 +30,7 @@ module RepE =
 
         Intervention.create form (fun width _ -> ReadingVector.parameters name known width) (fun theta ->
             let change = bind theta["vector"]
-            let factor = held coefficient
-            Edit.Delta(fun _ h -> (change h).mul factor))
+            Edit.Delta(fun _ h -> change h *. coefficient))
 
     let private along (vector: Tensor) (h: Tensor) =
         torch.nn.functional.linear (h, vector.unsqueeze 0L) // hᵀv [n, 1]

@@ -75,7 +75,7 @@ module DsharpPointwise =
         static member silu(x: Tensor) : Tensor = torch.nn.functional.silu x
 
         /// <summary>log(1 + eˣ).</summary>
-        static member softplus(x: Tensor) : Tensor = torch.logaddexp (x, torch.zeros_like x)
+        static member softplus(x: Tensor) : Tensor = -(torch.nn.functional.logsigmoid (-x))
 
         /// <summary>x where positive, else x times a slope, 0.01 by default.</summary>
         static member leakyRelu(x: Tensor, ?negativeSlope: float) : Tensor =

@@ -36,8 +36,8 @@ type internal Held private () =
 
 /// <summary>
 /// Arithmetic without a Scalar that nothing holds (<see cref="T:Reft.Core.Held"/>). TorchSharp's own operators of a tensor and a
-/// number make one; and so do the sum of two tensors, whose second it multiplies by 1, and the square. A test refuses them
-/// in this library.
+/// number make one; and so do the sum of two tensors, whose second it multiplies by 1, and the square. A test goes through
+/// the calls of both libraries, so that none comes back.
 /// </summary>
 [<AutoOpen>]
 module internal HeldNumbers =

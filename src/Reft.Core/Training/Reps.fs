@@ -133,12 +133,13 @@ module Reps =
         let struct (plusOfBase: Tensor, minusOfBase: Tensor) = ofBase
         let struct (plusSteered: Tensor, minusSteered: Tensor) = steered
         let struct (plusSuppressed: Tensor, minusSuppressed: Tensor) = suppressed
-        let one = held 1.0f
 
-        let toward = (minusOfBase - plusOfBase).clamp_min(one) * plusSteered - minusSteered
+        let toward =
+            (minusOfBase - plusOfBase).clamp_min(held 1.0f) * plusSteered - minusSteered
 
         let away =
-            (plusOfBase - minusOfBase).clamp_min(one) * minusSuppressed - plusSuppressed
+            (plusOfBase - minusOfBase).clamp_min(held 1.0f) * minusSuppressed
+            - plusSuppressed
 
         -(torch.nn.functional.logsigmoid toward) - torch.nn.functional.logsigmoid away
 

@@ -14,6 +14,9 @@ internal sealed class AttachedReft(FSharpList<Core.Placement> spec, Core.Paramet
     /// <summary>As it was trained.</summary>
     public FSharpList<Core.Placement> Spec => spec;
 
+    /// <summary>Its own scale, which all others multiply.</summary>
+    public double Scale => scale;
+
     /// <summary>As it runs.</summary>
     public FSharpList<Core.Placement> ScaledSpec { get; private set; } = Core.ReftSpecModule.scale(scale, spec);
 

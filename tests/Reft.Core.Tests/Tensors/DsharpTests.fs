@@ -145,6 +145,15 @@ let private pointwise =
                     "ceil", dsharp.ceil, ceil
                     "round", dsharp.round, round ] do
                   expectValues (List.map expected xs) (dsharp.tensor xs |> f) name)
+          case "softplus has its derivatives far from 0 too" (fun () ->
+              let far = dsharp.tensor [ -100.0; 0.0; 100.0 ]
+              let first = far |> dsharp.grad (dsharp.softplus >> dsharp.sum)
+
+              let second =
+                  far |> dsharp.grad (dsharp.grad (dsharp.softplus >> dsharp.sum) >> dsharp.sum)
+
+              expectValues [ 0.0; 0.5; 1.0 ] first "first"
+              expectValues [ 0.0; 0.25; 0.0 ] second "second")
           case "functions of signs" (fun () ->
               expectValues [ 1.0; 0.0; 2.0 ] (x () |> dsharp.abs) "abs"
               expectValues [ -1.0; 0.0; 1.0 ] (x () |> dsharp.sign) "sign"
