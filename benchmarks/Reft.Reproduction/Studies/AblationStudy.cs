@@ -153,14 +153,14 @@ internal sealed class AblationStudy : IStudy
             page.Picture(name, plot);
         }
 
-        static IReadOnlyList<string> Row(string shown, IReadOnlyList<FinishedRun> runs) =>
+        IReadOnlyList<string> Row(string shown, IReadOnlyList<FinishedRun> runs) =>
         [
             shown,
             Spread.Of(runs.Select(run => run["test_accuracy"])).Show("0.0", 100),
             Spread.Of(runs.Select(run => run["test_balanced"])).Show("0.0", 100),
             Spread.Of(runs.Select(run => run["development_accuracy"])).Show("0.0", 100),
             runs is [var first, ..] ? first["parameters"].ToString("#,0", CultureInfo.InvariantCulture) : ReportPage.NotRun,
-            runs is [var chosen, ..] ? chosen.Key["lr"] : ReportPage.NotRun,
+            runs is [var chosen, ..] ? Tuning(context).Shown(chosen.Key["lr"]) : ReportPage.NotRun,
             $"{runs.Count}",
         ];
     }

@@ -159,7 +159,7 @@ internal sealed class QuestionsStudy : IStudy
                     [
                         row.Way.Shown,
                         row.Runs is [var first, ..] ? first["parameters"].ToString("#,0", CultureInfo.InvariantCulture) : ReportPage.NotRun,
-                        row.Runs is [var chosen, ..] ? chosen.Key["lr"] : ReportPage.NotRun,
+                        row.Runs is [var chosen, ..] ? Budget(context).Shown(chosen.Key["lr"]) : ReportPage.NotRun,
                         $"{row.Runs.Count}",
                         .. Bands.Select(end => Loss(row.Runs, $"test_loss_{end}")),
                         Loss(row.Runs, "test_loss"),

@@ -45,6 +45,9 @@ internal sealed record TunedConfigurations(IReadOnlyList<string> Rates, int Seed
     public IReadOnlyList<FinishedRun> Chosen(StudyContext context, Func<string, long, RunKey> keyOf) =>
         Best(context, keyOf) is { } best ? Reported(context, best, keyOf) : [];
 
+    /// <summary>A rate, with a star where it is at an end of the grid: one beyond it might have done better.</summary>
+    public string Shown(string rate) => Rates.Count > 1 && (rate == Rates[0] || rate == Rates[^1]) ? rate + "*" : rate;
+
     /// <summary>The finished runs at a rate, by seed.</summary>
     public IReadOnlyList<FinishedRun> Reported(StudyContext context, string rate, Func<string, long, RunKey> keyOf) =>
         [.. Enumerable.Range(1, Seeds).Select(seed => context.Find(keyOf(rate, seed))).OfType<FinishedRun>().Where(run => !run.Diverged)];
