@@ -71,6 +71,17 @@ let reproduceSmoke () =
     reproduction ("run" :: "--resumed" :: settings)
     reproduction ("report" :: "--page" :: page :: settings)
 
+/// The page of the reproduction is what its file of results says: the tables are written anew from it and compared.
+let reproducePage () =
+    let results = "docs/reproduction/results.jsonl"
+    let page = Path.Combine(Shell.emptyFolder "reproduction-page", "reproduction.md")
+    File.Copy(Shell.at "docs/reproduction.md", page)
+    reproduction [ "report"; "--from"; results; "--page"; page ]
+
+    if File.ReadAllText page <> File.ReadAllText(Shell.at "docs/reproduction.md") then
+        failwith
+            $"docs/reproduction.md is not what {results} says: write it anew by `dotnet run -c Release --project benchmarks/Reft.Reproduction -- report --from {results}`"
+
 let examples () =
     for script in Shell.filesIn "examples" "*.fsx" SearchOption.TopDirectoryOnly do
         printfn $"{script}"
@@ -89,6 +100,7 @@ let examples () =
             Shell.dotnet [ "run"; "--no-build"; "--project"; project; "-c"; "Release" ]
 
     reproduceSmoke ()
+    reproducePage ()
 
 let format () =
     Shell.dotnet [ "fantomas"; "src"; "tests"; "examples"; "benchmarks"; "build"; "build.fsx" ]

@@ -71,7 +71,7 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
             if (run is not null && versions.TryGetValue(run.Key.Study, out var version)
                 && run.Fingerprint == Fingerprint(run.Key, version))
             {
-                found.Add(run);
+                found.Add(Rounded(run));
             }
         }
     }
@@ -95,7 +95,7 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
 
             if (versions.TryGetValue(run.Key.Study, out var version) && run.Fingerprint == Fingerprint(run.Key, version))
             {
-                found.Add(run);
+                found.Add(Rounded(run));
             }
         }
 
@@ -121,7 +121,8 @@ internal sealed class RunFolder(string folder, IReadOnlyDictionary<string, strin
     public void WriteFailure(RunKey key, string fingerprint, string message) =>
         AtomicFile.WriteText(FailurePathOf(key, fingerprint), JsonSerializer.Serialize(new { key = key.ToString(), message }, Layout));
 
-    // Counts as they are, the rest to six digits: more than the tables show.
+    // Counts as they are, the rest to six digits: more than the tables show. Rounded wherever they are read, so that what is
+    // equal in the file of the page is equal in the folder of runs, and the same rate is chosen from both.
     private static FinishedRun Rounded(FinishedRun run) => run with
     {
         Result = run.Result with { Numbers = run.Result.Numbers.ToDictionary(number => number.Key, number => Digits(number.Value)) },

@@ -34,6 +34,7 @@ internal static class MethodsPicture
 
     private static void Panel(Plot plot, string task, IReadOnlyList<ComparedMethod> methods, Func<string, string, MethodCell> cellOf)
     {
+        var labels = new List<(ScottPlot.Plottables.Text Label, double X, double Y)>();
         foreach (var method in methods)
         {
             var cell = cellOf(task, method.Name);
@@ -63,7 +64,10 @@ internal static class MethodsPicture
             label.LabelFontSize = 12;
             label.OffsetX = 6;
             label.OffsetY = -8;
+            labels.Add((label, x, y));
         }
+
+        Spread(labels);
 
         plot.Axes.Bottom.TickGenerator = new ScottPlot.TickGenerators.NumericAutomatic
         {
@@ -75,5 +79,30 @@ internal static class MethodsPicture
         plot.Title(task);
         plot.XLabel("trainable parameters, head apart");
         plot.YLabel("accuracy on the test split, %");
+    }
+
+    // Labels that would lie on each other are moved up, the lowest staying where it is.
+    private static void Spread(List<(ScottPlot.Plottables.Text Label, double X, double Y)> labels)
+    {
+        const double Width = 1.1, Gap = 13;
+        if (labels.Count < 2)
+        {
+            return;
+        }
+
+        // About how many pixels a point of accuracy has.
+        var scale = 0.6 * Height / Math.Max(1, labels.Max(label => label.Y) - labels.Min(label => label.Y));
+        var placed = new List<(double X, double At)>();
+        foreach (var (label, x, y) in labels.OrderBy(label => label.Y))
+        {
+            var at = y * scale;
+            foreach (var other in placed.Where(other => Math.Abs(other.X - x) < Width).OrderBy(other => other.At))
+            {
+                at = Math.Abs(other.At - at) < Gap ? other.At + Gap : at;
+            }
+
+            placed.Add((x, at));
+            label.OffsetY -= (float)(at - (y * scale));
+        }
     }
 }
