@@ -35,6 +35,7 @@ internal static class MethodsPicture
     private static void Panel(Plot plot, string task, IReadOnlyList<ComparedMethod> methods, Func<string, string, MethodCell> cellOf)
     {
         var labels = new List<(ScottPlot.Plottables.Text Label, double X, double Y)>();
+        var (low, high) = (100.0, 0.0);
         foreach (var method in methods)
         {
             var cell = cellOf(task, method.Name);
@@ -65,9 +66,11 @@ internal static class MethodsPicture
             label.OffsetX = 6;
             label.OffsetY = -8;
             labels.Add((label, x, y));
+            (low, high) = (Math.Min(low, y - (100 * (score.Deviation ?? 0))), Math.Max(high, y + (100 * (score.Deviation ?? 0))));
         }
 
-        Spread(labels);
+        // About how many pixels a point of accuracy has: margins and titles take the rest.
+        Spread(labels, 0.65 * Height / Math.Max(1, high - low));
 
         plot.Axes.Bottom.TickGenerator = new ScottPlot.TickGenerators.NumericAutomatic
         {
@@ -82,26 +85,20 @@ internal static class MethodsPicture
     }
 
     // Labels that would lie on each other are moved up, the lowest staying where it is.
-    private static void Spread(List<(ScottPlot.Plottables.Text Label, double X, double Y)> labels)
+    private static void Spread(List<(ScottPlot.Plottables.Text Label, double X, double Y)> labels, double scale)
     {
-        const double Width = 1.1, Gap = 13;
-        if (labels.Count < 2)
-        {
-            return;
-        }
-
-        // About how many pixels a point of accuracy has.
-        var scale = 0.6 * Height / Math.Max(1, labels.Max(label => label.Y) - labels.Min(label => label.Y));
-        var placed = new List<(double X, double At)>();
+        // A letter's width in powers of ten, and a line's height in pixels.
+        const double Letter = 0.07, Gap = 12;
+        var placed = new List<(double X, double Until, double At)>();
         foreach (var (label, x, y) in labels.OrderBy(label => label.Y))
         {
-            var at = y * scale;
-            foreach (var other in placed.Where(other => Math.Abs(other.X - x) < Width).OrderBy(other => other.At))
+            var (at, until) = (y * scale, x + (Letter * label.LabelText.Length));
+            foreach (var other in placed.Where(other => other.X < until && x < other.Until).OrderBy(other => other.At))
             {
                 at = Math.Abs(other.At - at) < Gap ? other.At + Gap : at;
             }
 
-            placed.Add((x, at));
+            placed.Add((x, until, at));
             label.OffsetY -= (float)(at - (y * scale));
         }
     }
