@@ -23,13 +23,10 @@ internal static class AdapterChoice
         }
     }
 
-    /// <summary>The folders, in the order in which they act.</summary>
-    public static IReadOnlyList<string> Folders(ParseResult parsed) => parsed.GetValue(Adapters) ?? [];
-
     /// <summary>Puts the adapters on a model.</summary>
     public static void Apply(ParseResult parsed, ReftModel model)
     {
-        switch (Folders(parsed))
+        switch (parsed.GetValue(Adapters) ?? [])
         {
             case []:
                 return;
